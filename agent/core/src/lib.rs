@@ -1,0 +1,1 @@
+//! The agent's decisions: intents and facts in, plans out; no IO

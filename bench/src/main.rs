@@ -1,0 +1,3 @@
+//! Attach and mount latency of any CSI driver
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The administrator's door to controller and agents
+
+fn main() {}

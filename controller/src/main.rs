@@ -1,0 +1,3 @@
+//! The controller: claims become volumes, nodes are granted access
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Nouns that controller and agent share: volume, portal, WWID, secrets, publish context

@@ -1,0 +1,3 @@
+//! The control program inside a worker node
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Journeys and hazards, played on worker nodes against the simulators

@@ -1,0 +1,1 @@
+//! Worker nodes as virtual machines: image, boot, snapshot, control channel

@@ -1,0 +1,1 @@
+//! What both simulators show to HTTPS clients: TLS identity, basic auth, listener

@@ -1,0 +1,1 @@
+//! Fault levers and the event log of a simulated array

@@ -1,0 +1,1 @@
+//! An NFS server in user space with export policies

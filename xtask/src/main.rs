@@ -1,0 +1,3 @@
+//! One door for chores: demo, test, vm
+
+fn main() {}
