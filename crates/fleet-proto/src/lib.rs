@@ -33,7 +33,11 @@ mod tests {
     fn chap_secrets_and_backend_files_never_print() {
         let chap = fleet::Chap { username: "u".into(), secret: "canary".into(), ..Default::default() };
         let file = admin::CreateBackendRequest { file_name: "b.json".into(), content: b"canary".to_vec() };
-        for text in [format!("{chap:?}"), format!("{:?}", fleet::GetAccessResponse { chap: Some(chap) }), format!("{file:?}")] {
+        for text in [
+            format!("{chap:?}"),
+            format!("{:?}", fleet::GetAccessResponse { chap: Some(chap) }),
+            format!("{file:?}"),
+        ] {
             assert!(!text.contains("canary") && !text.contains("99, 97, 110"), "{text}");
         }
     }

@@ -27,8 +27,10 @@ pub fn compile(files: &[&str], secret_option: &str) -> Result<()> {
     let option = pool
         .get_extension_by_name(secret_option)
         .with_context(|| format!("no .proto file declares the option {secret_option}"))?;
-    let secretive: Vec<_> =
-        pool.all_messages().filter(|message| message.fields().any(|field| is_secret(&field, &option))).collect();
+    let secretive: Vec<_> = pool
+        .all_messages()
+        .filter(|message| message.fields().any(|field| is_secret(&field, &option)))
+        .collect();
 
     let out = PathBuf::from(std::env::var_os("OUT_DIR").context("cargo sets OUT_DIR")?);
     for package in pool.files().map(|file| file.package_name().to_owned()).collect::<BTreeSet<_>>() {
