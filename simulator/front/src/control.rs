@@ -1,0 +1,190 @@
+//! The control endpoint: plain HTTP on loopback, beside the API that a client of the array sees.
+//! A harness reads the event log and the state there, proves that a LUN's bytes did not change,
+//! and pulls levers.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /sim/v1/events[?since=N]` | the event log, oldest first, from number N on |
+//! | `GET /sim/v1/state` | the array's state |
+//! | `GET /sim/v1/luns/digest?name=NAME` | `{"sha256":"…","bytes":N}` of the whole content |
+//! | `PUT /sim/v1/portals/{ADDRESS[:PORT]}/fault` | `{"fault":"none|refuse|blackhole"}` in, `{}` out |
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// What a data portal (an iSCSI or NFS listener) does to its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortalFault {
+    /// It works.
+    None,
+    /// Connections are reset and new ones refused: a LIF that is down.
+    Refuse,
+    /// Connections stay open and nothing is answered: a fabric that swallows.
+    Blackhole,
+}
+
+/// Which portals are meant: all of an address, or one port of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortalSelector {
+    /// The portal's address.
+    pub address: IpAddr,
+    /// Its port; all ports of the address when absent.
+    pub port: Option<u16>,
+}
+
+impl PortalSelector {
+    /// Whether `portal` is meant.
+    pub fn selects(&self, portal: SocketAddr) -> bool {
+        self.address == portal.ip() && self.port.is_none_or(|port| port == portal.port())
+    }
+}
+
+impl FromStr for PortalSelector {
+    type Err = ControlError;
+
+    fn from_str(text: &str) -> Result<Self, ControlError> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self { address: address.ip(), port: Some(address.port()) });
+        }
+        let address = text.parse().map_err(|_| ControlError::Invalid {
+            message: format!("`{text}` is no portal address; write ADDRESS or ADDRESS:PORT"),
+        })?;
+        Ok(Self { address, port: None })
+    }
+}
+
+/// The digest of a LUN's whole content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Digest {
+    /// SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+    /// Length of the content in bytes.
+    pub bytes: u64,
+}
+
+/// Why a control request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ControlError {
+    /// What was named does not exist (404).
+    #[error("{message}")]
+    NotFound {
+        /// What was looked for, and what there is.
+        message: String,
+    },
+    /// The request makes no sense (400).
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong, and the cure.
+        message: String,
+    },
+    /// The array could not do it (500).
+    #[error("{message}")]
+    Failed {
+        /// What went wrong.
+        message: String,
+    },
+}
+
+impl IntoResponse for ControlError {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::NotFound { .. } => StatusCode::NOT_FOUND,
+            Self::Invalid { .. } => StatusCode::BAD_REQUEST,
+            Self::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        (status, Json(json!({ "error": self.to_string() }))).into_response()
+    }
+}
+
+/// A simulated array, as the control endpoint sees it. Calls may block for as long as reading a
+/// LUN takes: they run on the blocking pool.
+pub trait Controlled: Send + Sync + 'static {
+    /// The event log from number `since` on, oldest first.
+    fn events(&self, since: u64) -> Value;
+
+    /// The whole state, for people and for assertions; secrets redacted.
+    fn state(&self) -> Value;
+
+    /// SHA-256 over the content of the LUN or volume `name`.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`] when there is none of that name.
+    fn digest(&self, name: &str) -> Result<Digest, ControlError>;
+
+    /// Puts `fault` on every portal that `portal` selects.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`] when it selects none.
+    fn set_portal_fault(&self, portal: PortalSelector, fault: PortalFault) -> Result<(), ControlError>;
+}
+
+/// The control endpoint of `array`, for [`crate::serve_http`].
+pub fn control_router(array: Arc<dyn Controlled>) -> Router {
+    Router::new()
+        .route("/sim/v1/events", get(events))
+        .route("/sim/v1/state", get(state))
+        .route("/sim/v1/luns/digest", get(digest))
+        .route("/sim/v1/portals/{portal}/fault", put(set_fault))
+        .with_state(array)
+}
+
+type Array = State<Arc<dyn Controlled>>;
+
+#[derive(Deserialize)]
+struct Since {
+    #[serde(default)]
+    since: u64,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct FaultBody {
+    fault: PortalFault,
+}
+
+async fn events(State(array): Array, Query(Since { since }): Query<Since>) -> Result<Response, ControlError> {
+    off_the_reactor(move || Ok(Json(array.events(since)).into_response())).await
+}
+
+async fn state(State(array): Array) -> Result<Response, ControlError> {
+    off_the_reactor(move || Ok(Json(array.state()).into_response())).await
+}
+
+async fn digest(State(array): Array, Query(Named { name }): Query<Named>) -> Result<Response, ControlError> {
+    off_the_reactor(move || Ok(Json(array.digest(&name)?).into_response())).await
+}
+
+async fn set_fault(
+    State(array): Array,
+    Path(portal): Path<String>,
+    Json(FaultBody { fault }): Json<FaultBody>,
+) -> Result<Response, ControlError> {
+    let portal = portal.parse()?;
+    off_the_reactor(move || {
+        array.set_portal_fault(portal, fault)?;
+        Ok(Json(json!({})).into_response())
+    })
+    .await
+}
+
+async fn off_the_reactor(
+    work: impl FnOnce() -> Result<Response, ControlError> + Send + 'static,
+) -> Result<Response, ControlError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(ControlError::Failed { message: error.to_string() }))
+}
