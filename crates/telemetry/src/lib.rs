@@ -41,7 +41,7 @@ pub fn init(format: LogFormat) {
 /// let parse = "x".parse::<u8>().unwrap_err();
 /// assert_eq!(telemetry::chain(&parse).to_string(), "invalid digit found in string");
 /// ```
-pub fn chain(error: &(dyn Error + 'static)) -> ErrorChain<'_> {
+pub fn chain<'a>(error: &'a (dyn Error + 'static)) -> ErrorChain<'a> {
     ErrorChain(error)
 }
 
