@@ -1,1 +1,21 @@
-//! An iSCSI target in user space with an array's identity and failure behaviour
+//! An iSCSI target in user space (RFC 7143, SPC-4, SBC-3) that shows an array's identity: its
+//! INQUIRY strings, serials, NAA names, target port groups, masking and CHAP.
+//!
+//! ```text
+//! simulator ─ put_target → IscsiServer ◄─ bind_portal
+//!                              │ one task per connection
+//! initiator ─TCP→ portal ─ pdu → login (text, chap) → session → scsi → blockstore::Volume
+//! ```
+//!
+//! A [`Target`] is a plain value: the simulator computes it from its own state and puts it whole.
+//! Live sessions notice the difference with their next command and report it to the initiator as
+//! unit attentions, as an array does.
+
+mod portal;
+mod server;
+mod target;
+
+pub use levers::PortalFault;
+pub use portal::{PortGroup, Portal, PortalError};
+pub use server::{IscsiServer, SessionInfo};
+pub use target::{Auth, AuthPolicy, BlockSize, ChapSecret, Identity, Lun, Target, Visibility};
