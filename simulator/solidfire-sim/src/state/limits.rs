@@ -1,0 +1,28 @@
+//! The numbers of `GetLimits` that the machine itself enforces, and the ones it only reports.
+
+/// Smallest volume, bytes.
+pub const VOLUME_SIZE_MIN: u64 = 1_000_000_000;
+/// Largest volume, bytes (16 TiB).
+pub const VOLUME_SIZE_MAX: u64 = 17_592_186_044_416;
+/// Sizes are rounded up to a multiple of this, bytes: 10 GB becomes 10 000 269 312.
+pub const VOLUME_SIZE_STEP: u64 = 1_048_576;
+/// Characters of a volume name.
+pub const VOLUME_NAME_LENGTH: std::ops::RangeInclusive<usize> = 1..=64;
+/// Volumes of a cluster, deleted ones included.
+pub const VOLUME_COUNT_MAX: usize = 4000;
+/// Volumes of an account, deleted ones included.
+pub const VOLUMES_PER_ACCOUNT_MAX: usize = 2000;
+/// Bytes of a volume's or account's attributes as JSON; they must stay *below* this.
+pub const ATTRIBUTES_BYTES: usize = 1000;
+/// Accounts of a cluster.
+pub const ACCOUNT_COUNT_MAX: usize = 5000;
+/// Characters of an account name.
+pub const ACCOUNT_NAME_LENGTH: std::ops::RangeInclusive<usize> = 1..=64;
+/// Characters of a CHAP secret.
+pub const SECRET_LENGTH: std::ops::RangeInclusive<usize> = 12..=16;
+/// Bounds of a volume's guaranteed IOPS.
+pub const MIN_IOPS: std::ops::RangeInclusive<i64> = 50..=15_000;
+/// Bounds of a volume's sustained IOPS.
+pub const MAX_IOPS: std::ops::RangeInclusive<i64> = 100..=200_000;
+/// Bounds of a volume's burst IOPS.
+pub const BURST_IOPS: std::ops::RangeInclusive<i64> = 100..=200_000;

@@ -1,0 +1,394 @@
+//! The transitions. Each one checks everything first and then changes everything, so a refused request
+//! leaves no trace.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use uuid::Uuid;
+
+use super::account::{require_small, require_username};
+use super::limits::{ACCOUNT_COUNT_MAX, VOLUME_COUNT_MAX, VOLUMES_PER_ACCOUNT_MAX};
+use super::volume::{require_name, require_size};
+use super::{
+    Account, AccountId, AccountPatch, AccountRecord, AccountStatus, ApiError, Capacity, ClusterIdentity,
+    DataPlaneChange, Deletion, Export, NewAccount, NewVolume, Page, Qos, Reply, Request, UniqueId, Volume,
+    VolumeFilter, VolumeId, VolumeNames, VolumePatch,
+};
+
+/// Everything the cluster knows.
+#[derive(Debug)]
+pub struct State {
+    identity: ClusterIdentity,
+    random: StdRng,
+    accounts: BTreeMap<AccountId, Account>,
+    volumes: BTreeMap<VolumeId, Volume>,
+    last_account: AccountId,
+    last_volume: VolumeId,
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the client is told.
+    pub reply: Result<Reply, ApiError>,
+    /// What initiators notice, in order. A refused request can have some: volumes whose time had come
+    /// are purged whatever the request was.
+    pub changes: Vec<DataPlaneChange>,
+}
+
+impl State {
+    /// An empty cluster. `seed` decides its unique ID, UUIDs and generated secrets.
+    pub fn new(name: &str, mvip: SocketAddr, svip: SocketAddr, seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        let identity = ClusterIdentity {
+            name: name.to_owned(),
+            unique_id: UniqueId::draw(&mut random),
+            uuid: draw_uuid(&mut random),
+            mvip,
+            svip,
+        };
+        Self {
+            identity,
+            random,
+            accounts: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            last_account: AccountId(0),
+            last_volume: VolumeId(0),
+        }
+    }
+
+    /// Who the cluster is.
+    pub fn identity(&self) -> &ClusterIdentity {
+        &self.identity
+    }
+
+    /// All accounts, ascending.
+    pub fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.accounts.values()
+    }
+
+    /// All volumes, ascending, deleted ones included.
+    pub fn volumes(&self) -> impl Iterator<Item = &Volume> {
+        self.volumes.values()
+    }
+
+    /// Carries out `request` at the time `now`.
+    pub fn execute(&mut self, request: Request, now: Timestamp) -> Outcome {
+        let mut changes = self.purge_expired(now);
+        let reply = self.transition(request, now, &mut changes);
+        Outcome { reply, changes }
+    }
+
+    fn transition(
+        &mut self,
+        request: Request,
+        now: Timestamp,
+        changes: &mut Vec<DataPlaneChange>,
+    ) -> Result<Reply, ApiError> {
+        Ok(match request {
+            Request::GetApi => Reply::Api,
+            Request::GetClusterInfo => Reply::ClusterInfo(self.identity.clone()),
+            Request::GetClusterVersionInfo => Reply::ClusterVersionInfo,
+            Request::GetClusterHardwareInfo(kind) => Reply::ClusterHardwareInfo(kind, self.identity.clone()),
+            Request::GetClusterCapacity => Reply::ClusterCapacity(self.capacity(now)),
+            Request::GetLimits => Reply::Limits,
+            Request::GetDefaultQos => Reply::DefaultQos(Qos::DEFAULT),
+            Request::GetAccountByName(username) => Reply::Account(self.require_account_named(&username)?),
+            Request::GetAccountById(id) => Reply::Account(self.record(self.require_account(id)?)),
+            Request::ListAccounts(page) => Reply::Accounts(self.list_accounts(page)),
+            Request::AddAccount(new) => Reply::AccountAdded(self.add_account(new)?),
+            Request::ModifyAccount(patch) => Reply::Account(self.modify_account(patch, changes)?),
+            Request::RemoveAccount(id) => self.remove_account(id)?,
+            Request::CreateVolume(new) => Reply::VolumeCreated(self.create_volume(new, now, changes)?),
+            Request::ModifyVolume(patch) => Reply::Volume(self.modify_volume(patch, changes)?),
+            Request::DeleteVolume(id) => Reply::Volume(self.delete_volume(id, now, changes)?),
+            Request::PurgeDeletedVolume(id) => self.purge_deleted_volume(id, changes)?,
+            Request::RestoreDeletedVolume(id) => Reply::Volume(self.restore_deleted_volume(id, changes)?),
+            Request::ListVolumes(filter) => Reply::Volumes(self.list_volumes(&filter)),
+            Request::ListVolumesForAccount(account, filter) => {
+                self.require_account(account)?;
+                Reply::Volumes(self.list_volumes(&filter))
+            }
+            Request::GetVolumeStats(id) => Reply::VolumeStats(self.require_active(id)?.clone(), now),
+        })
+    }
+
+    fn capacity(&self, now: Timestamp) -> Capacity {
+        Capacity { provisioned: self.volumes.values().map(|volume| volume.size).sum(), at: now }
+    }
+
+    // Accounts.
+
+    fn require_account(&self, id: AccountId) -> Result<&Account, ApiError> {
+        self.accounts.get(&id).ok_or(ApiError::AccountIdDoesNotExist(id))
+    }
+
+    fn find_account_named(&self, username: &str) -> Option<&Account> {
+        self.accounts.values().find(|account| account.username == username)
+    }
+
+    fn require_account_named(&self, username: &str) -> Result<AccountRecord, ApiError> {
+        let found = self.find_account_named(username).map(|account| self.record(account));
+        found.ok_or_else(|| ApiError::UnknownAccount { username: username.to_owned() })
+    }
+
+    fn require_free(&self, username: &str) -> Result<(), ApiError> {
+        match self.find_account_named(username) {
+            Some(_) => Err(ApiError::DuplicateUsername { username: username.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    fn volumes_of(&self, account: AccountId) -> impl Iterator<Item = &Volume> {
+        self.volumes.values().filter(move |volume| volume.account == account)
+    }
+
+    fn record(&self, account: &Account) -> AccountRecord {
+        let volumes = self.volumes_of(account.id).map(|volume| volume.id).collect();
+        AccountRecord { account: account.clone(), volumes }
+    }
+
+    fn list_accounts(&self, page: Page) -> Vec<AccountRecord> {
+        self.accounts
+            .values()
+            .filter(|account| page.start.is_none_or(|start| account.id >= start))
+            .take(page.limit.unwrap_or(usize::MAX))
+            .map(|account| self.record(account))
+            .collect()
+    }
+
+    fn add_account(&mut self, new: NewAccount) -> Result<AccountRecord, ApiError> {
+        require_username(&new.username)?;
+        require_small(&new.attributes)?;
+        self.require_free(&new.username)?;
+        if self.accounts.len() >= ACCOUNT_COUNT_MAX {
+            return Err(ApiError::ExceededLimit { what: "accounts", maximum: ACCOUNT_COUNT_MAX });
+        }
+        self.last_account.0 += 1;
+        let account = Account {
+            id: self.last_account,
+            username: new.username,
+            status: AccountStatus::Active,
+            initiator_secret: new.initiator_secret.settle(&mut self.random),
+            target_secret: new.target_secret.settle(&mut self.random),
+            enable_chap: new.enable_chap,
+            attributes: new.attributes,
+        };
+        let record = self.record(&account);
+        self.accounts.insert(account.id, account);
+        Ok(record)
+    }
+
+    fn modify_account(
+        &mut self,
+        patch: AccountPatch,
+        changes: &mut Vec<DataPlaneChange>,
+    ) -> Result<AccountRecord, ApiError> {
+        let mut account = self.require_account(patch.id)?.clone();
+        let login_before = account.login();
+        if let Some(username) = patch.username.filter(|username| *username != account.username) {
+            require_username(&username)?;
+            self.require_free(&username)?;
+            account.username = username;
+        }
+        if let Some(attributes) = patch.attributes {
+            require_small(&attributes)?;
+            account.attributes = attributes;
+        }
+        if let Some(choice) = patch.initiator_secret {
+            account.initiator_secret = choice.settle(&mut self.random);
+        }
+        if let Some(choice) = patch.target_secret {
+            account.target_secret = choice.settle(&mut self.random);
+        }
+        account.status = patch.status.unwrap_or(account.status);
+        account.enable_chap = patch.enable_chap.unwrap_or(account.enable_chap);
+        let login = account.login();
+        if login != login_before {
+            let active = self.volumes_of(account.id).filter(|volume| volume.deletion.is_none());
+            changes.extend(
+                active.map(|volume| DataPlaneChange::Authenticate { volume: volume.id, login: login.clone() }),
+            );
+        }
+        let record = self.record(&account);
+        self.accounts.insert(account.id, account);
+        Ok(record)
+    }
+
+    fn remove_account(&mut self, id: AccountId) -> Result<Reply, ApiError> {
+        self.require_account(id)?;
+        match self.volumes_of(id).count() {
+            0 => {
+                self.accounts.remove(&id);
+                Ok(Reply::Nothing)
+            }
+            volumes => Err(ApiError::AccountHasVolumes { account: id, volumes }),
+        }
+    }
+
+    // Volumes.
+
+    fn require_active(&self, id: VolumeId) -> Result<&Volume, ApiError> {
+        let volume = self.volumes.get(&id).filter(|volume| volume.deletion.is_none());
+        volume.ok_or(ApiError::VolumeIdDoesNotExist(id))
+    }
+
+    fn require_deleted(&self, id: VolumeId) -> Result<&Volume, ApiError> {
+        let volume = self.volumes.get(&id).filter(|volume| volume.deletion.is_some());
+        volume.ok_or(ApiError::VolumeIdDoesNotExist(id))
+    }
+
+    fn require_room_for_volume(&self, account: AccountId) -> Result<(), ApiError> {
+        if self.volumes.len() >= VOLUME_COUNT_MAX {
+            return Err(ApiError::ExceededLimit { what: "volumes", maximum: VOLUME_COUNT_MAX });
+        }
+        if self.volumes_of(account).count() >= VOLUMES_PER_ACCOUNT_MAX {
+            return Err(ApiError::ExceededLimit { what: "volumes per account", maximum: VOLUMES_PER_ACCOUNT_MAX });
+        }
+        Ok(())
+    }
+
+    fn list_volumes(&self, filter: &VolumeFilter) -> Vec<Volume> {
+        self.volumes
+            .values()
+            .filter(|volume| filter.admits(volume))
+            .take(filter.limit.unwrap_or(usize::MAX))
+            .cloned()
+            .collect()
+    }
+
+    fn create_volume(
+        &mut self,
+        new: NewVolume,
+        now: Timestamp,
+        changes: &mut Vec<DataPlaneChange>,
+    ) -> Result<Volume, ApiError> {
+        require_name(&new.name)?;
+        let size = require_size(new.size)?;
+        require_small(&new.attributes)?;
+        let qos = Qos::DEFAULT.patched(new.qos)?;
+        let account = self.require_account(new.account)?.clone();
+        self.require_room_for_volume(account.id)?;
+        self.last_volume.0 += 1;
+        let volume = Volume {
+            id: self.last_volume,
+            uuid: draw_uuid(&mut self.random),
+            consistency_group: draw_uuid(&mut self.random),
+            names: VolumeNames::of(self.identity.unique_id, &new.name, self.last_volume),
+            name: new.name,
+            account: account.id,
+            created_at: now,
+            access: new.access,
+            block: new.block,
+            size,
+            qos,
+            attributes: new.attributes,
+            deletion: None,
+        };
+        changes.push(offer(&volume, &account));
+        self.volumes.insert(volume.id, volume.clone());
+        Ok(volume)
+    }
+
+    fn modify_volume(
+        &mut self,
+        patch: VolumePatch,
+        changes: &mut Vec<DataPlaneChange>,
+    ) -> Result<Volume, ApiError> {
+        let before = self.require_active(patch.id)?;
+        let mut volume = before.clone();
+        let mut own_changes = Vec::new();
+        if let Some(account) = patch.account.filter(|account| *account != before.account) {
+            let login = self.require_account(account)?.login();
+            volume.account = account;
+            own_changes.push(DataPlaneChange::Authenticate { volume: volume.id, login });
+        }
+        if let Some(bytes) = patch.size {
+            volume.size = grown(before.size, bytes)?;
+        }
+        if volume.size > before.size {
+            own_changes.push(DataPlaneChange::Resize { volume: volume.id, size: volume.size });
+        }
+        if let Some(access) = patch.access.filter(|access| *access != before.access) {
+            volume.access = access;
+            own_changes.push(DataPlaneChange::Restrict { volume: volume.id, access });
+        }
+        volume.qos = before.qos.patched(patch.qos)?;
+        if let Some(attributes) = patch.attributes {
+            require_small(&attributes)?;
+            volume.attributes = attributes;
+        }
+        changes.append(&mut own_changes);
+        self.volumes.insert(volume.id, volume.clone());
+        Ok(volume)
+    }
+
+    fn delete_volume(
+        &mut self,
+        id: VolumeId,
+        now: Timestamp,
+        changes: &mut Vec<DataPlaneChange>,
+    ) -> Result<Volume, ApiError> {
+        let mut volume = self.require_active(id)?.clone();
+        volume.deletion = Some(Deletion::at(now));
+        changes.push(DataPlaneChange::Withdraw(id));
+        self.volumes.insert(id, volume.clone());
+        Ok(volume)
+    }
+
+    fn restore_deleted_volume(
+        &mut self,
+        id: VolumeId,
+        changes: &mut Vec<DataPlaneChange>,
+    ) -> Result<Volume, ApiError> {
+        let mut volume = self.require_deleted(id)?.clone();
+        volume.deletion = None;
+        changes.push(offer(&volume, self.require_account(volume.account)?));
+        self.volumes.insert(id, volume.clone());
+        Ok(volume)
+    }
+
+    fn purge_deleted_volume(
+        &mut self,
+        id: VolumeId,
+        changes: &mut Vec<DataPlaneChange>,
+    ) -> Result<Reply, ApiError> {
+        self.require_deleted(id)?;
+        self.volumes.remove(&id);
+        changes.push(DataPlaneChange::Discard(id));
+        Ok(Reply::Nothing)
+    }
+
+    fn purge_expired(&mut self, now: Timestamp) -> Vec<DataPlaneChange> {
+        let expired = |_: &VolumeId, volume: &mut Volume| {
+            volume.deletion.is_some_and(|deletion| deletion.purge_at <= now)
+        };
+        self.volumes.extract_if(.., expired).map(|(id, _)| DataPlaneChange::Discard(id)).collect()
+    }
+}
+
+/// The size after a request for `bytes`. A client that repeats its own unrounded size asks for no change.
+fn grown(present: u64, bytes: i64) -> Result<u64, ApiError> {
+    let asked = u64::try_from(bytes).unwrap_or(0).next_multiple_of(super::limits::VOLUME_SIZE_STEP);
+    if asked < present { Err(ApiError::ShrinkProhibited) } else { require_size(bytes) }
+}
+
+fn offer(volume: &Volume, account: &Account) -> DataPlaneChange {
+    DataPlaneChange::Offer(Export {
+        volume: volume.id,
+        names: volume.names.clone(),
+        size: volume.size,
+        block: volume.block,
+        access: volume.access,
+        login: account.login(),
+    })
+}
+
+fn draw_uuid(random: &mut StdRng) -> Uuid {
+    let mut bytes = [0; 16];
+    random.fill_bytes(&mut bytes);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}

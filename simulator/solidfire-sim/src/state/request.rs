@@ -1,0 +1,137 @@
+//! What a client may ask, and what it is told: the API without its wire format.
+
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    AccountId, AccountPatch, AccountRecord, NewAccount, NewVolume, Qos, UniqueId, Volume, VolumeFilter, VolumeId,
+    VolumePatch,
+};
+
+/// One API call, with its parameters understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// `GetAPI`.
+    GetApi,
+    /// `GetClusterInfo`.
+    GetClusterInfo,
+    /// `GetClusterVersionInfo`.
+    GetClusterVersionInfo,
+    /// `GetClusterHardwareInfo`.
+    GetClusterHardwareInfo(HardwareKind),
+    /// `GetClusterCapacity`.
+    GetClusterCapacity,
+    /// `GetLimits`.
+    GetLimits,
+    /// `GetDefaultQoS`.
+    GetDefaultQos,
+    /// `GetAccountByName`.
+    GetAccountByName(String),
+    /// `GetAccountByID`.
+    GetAccountById(AccountId),
+    /// `ListAccounts`.
+    ListAccounts(Page),
+    /// `AddAccount`.
+    AddAccount(NewAccount),
+    /// `ModifyAccount`.
+    ModifyAccount(AccountPatch),
+    /// `RemoveAccount`.
+    RemoveAccount(AccountId),
+    /// `CreateVolume`.
+    CreateVolume(NewVolume),
+    /// `ModifyVolume`.
+    ModifyVolume(VolumePatch),
+    /// `DeleteVolume`.
+    DeleteVolume(VolumeId),
+    /// `PurgeDeletedVolume`.
+    PurgeDeletedVolume(VolumeId),
+    /// `RestoreDeletedVolume`.
+    RestoreDeletedVolume(VolumeId),
+    /// `ListVolumes`, `ListActiveVolumes`, `ListDeletedVolumes`.
+    ListVolumes(VolumeFilter),
+    /// `ListVolumesForAccount`: unlike a filter by account, the account must exist.
+    ListVolumesForAccount(AccountId, VolumeFilter),
+    /// `GetVolumeStats`.
+    GetVolumeStats(VolumeId),
+}
+
+/// Which hardware `GetClusterHardwareInfo` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HardwareKind {
+    /// Nodes and drives.
+    All,
+    /// Only nodes.
+    Nodes,
+    /// Only drives.
+    Drives,
+}
+
+/// A part of the account list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Page {
+    /// From this ID on.
+    pub start: Option<AccountId>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+/// Who the cluster is; does not change while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterIdentity {
+    /// Its name.
+    pub name: String,
+    /// Its four characters.
+    pub unique_id: UniqueId,
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// Where the API listens.
+    pub mvip: SocketAddr,
+    /// Where iSCSI listens.
+    pub svip: SocketAddr,
+}
+
+/// What the cluster has promised and holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Bytes of all volumes, deleted ones included.
+    pub provisioned: u64,
+    /// When this was true.
+    pub at: Timestamp,
+}
+
+/// The answer to a [`Request`] of the same name where nothing else is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The versions of the API.
+    Api,
+    /// Who the cluster is.
+    ClusterInfo(ClusterIdentity),
+    /// The versions of the software.
+    ClusterVersionInfo,
+    /// The hardware.
+    ClusterHardwareInfo(HardwareKind, ClusterIdentity),
+    /// The capacity.
+    ClusterCapacity(Capacity),
+    /// The limits.
+    Limits,
+    /// The QoS of a volume that asks for none.
+    DefaultQos(Qos),
+    /// One account.
+    Account(AccountRecord),
+    /// The account that was added.
+    AccountAdded(AccountRecord),
+    /// Accounts by ascending ID.
+    Accounts(Vec<AccountRecord>),
+    /// The volume that was created.
+    VolumeCreated(Volume),
+    /// The volume as it is now.
+    Volume(Volume),
+    /// Volumes by ascending ID.
+    Volumes(Vec<Volume>),
+    /// The volume whose statistics were asked for, and when.
+    VolumeStats(Volume, Timestamp),
+    /// Nothing to tell.
+    Nothing,
+}
