@@ -145,11 +145,21 @@ pub struct Portal {
     pub address: IpAddr,
     /// TCP port, 3260 by assignment.
     pub port: u16,
-    /// Target portal group tag.
+    /// Target portal group tag; [`Portal::UNKNOWN_TAG`] where the array's API does not tell it.
     pub tag: u16,
 }
 
 impl Portal {
+    /// Neither the ONTAP REST API nor Element names a portal's group tag, and both number their
+    /// groups from 1. With this value the initiator takes the tag that the target names in its
+    /// login response (open-iscsi: `node.tpgt = -1`) instead of insisting on one.
+    pub const UNKNOWN_TAG: u16 = 0;
+
+    /// The tag to insist on, if it is known.
+    pub fn known_tag(&self) -> Option<u16> {
+        (self.tag != Self::UNKNOWN_TAG).then_some(self.tag)
+    }
+
     /// Address and port for a connection.
     pub fn socket_addr(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)
