@@ -5,5 +5,16 @@
 //!                                                              | dataplane: carry out
 //! initiator -iSCSI-> target of the volume <--------------------+
 //! ```
+//!
+//! [`start`] brings one up in this process, for tests; the `solidfire-sim` program is a thin wrapper.
 
+mod cluster;
+mod control;
+mod dataplane;
+mod launch;
+mod rpc;
 pub mod state;
+
+pub use cluster::Cluster;
+pub use dataplane::DataPlane;
+pub use launch::{Arguments, LaunchError, Running, start};

@@ -40,7 +40,8 @@ impl ChapSecret {
     /// Draws 16 characters.
     pub fn draw(random: &mut impl Rng) -> Self {
         // No quotes, backslash, blank or `#`: a person pastes these into shells and iscsid.conf.
-        const ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789()[]{}~-_.!?*+=:@%^";
+        const ALPHABET: &[u8] =
+            b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789()[]{}~-_.!?*+=:@%^";
         let letter = |_| ALPHABET.get(random.random_range(0..ALPHABET.len())).copied().unwrap_or(b'x');
         Self((0..*SECRET_LENGTH.end()).map(letter).map(char::from).collect())
     }

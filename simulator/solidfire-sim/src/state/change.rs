@@ -1,8 +1,16 @@
 //! What a request means for initiators.
 
-use super::{Access, LogicalBlock, Login, VolumeId, VolumeNames};
+use super::{Access, Account, LogicalBlock, Login, Volume, VolumeId, VolumeNames};
 
-/// One volume as its target must show it.
+/// What only the data plane can tell the machine.
+pub trait DataPlaneView {
+    /// Bytes of `volume` that hold data.
+    fn allocated(&self, volume: VolumeId) -> u64;
+    /// Open iSCSI sessions.
+    fn sessions(&self) -> usize;
+}
+
+/// One volume as its target must show it, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Export {
     /// The volume.
@@ -13,8 +21,8 @@ pub struct Export {
     pub size: u64,
     /// What initiators address.
     pub block: LogicalBlock,
-    /// What initiators may do.
-    pub access: Access,
+    /// Writes are refused.
+    pub read_only: bool,
     /// Who gets in.
     pub login: Login,
 }
@@ -22,31 +30,29 @@ pub struct Export {
 /// A change of the data plane, to be carried out in order before the client gets its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataPlaneChange {
-    /// The volume appears: empty if it is new, with its old data if it was withdrawn.
-    Offer(Export),
+    /// The volume is to be seen like this: a new one appears empty, a withdrawn one with its old data,
+    /// one that is there already changes under its initiators' feet.
+    Publish(Export),
     /// Its target goes at once, with every session; the data stays.
     Withdraw(VolumeId),
     /// Its data goes.
     Discard(VolumeId),
-    /// It grows, under its initiators' feet.
-    Resize {
-        /// The volume.
-        volume: VolumeId,
-        /// Its new size in bytes.
-        size: u64,
-    },
-    /// Initiators may do something else with it from now on.
-    Restrict {
-        /// The volume.
-        volume: VolumeId,
-        /// What they may do.
-        access: Access,
-    },
-    /// Other credentials open it. Open sessions stay, except when nobody may log in any more.
-    Authenticate {
-        /// The volume.
-        volume: VolumeId,
-        /// Who gets in.
-        login: Login,
-    },
+}
+
+impl DataPlaneChange {
+    /// `volume` as it stands now, opened by its owner's credentials.
+    pub(super) fn publish(volume: &Volume, account: &Account) -> Self {
+        let login = match volume.access {
+            Access::ReadWrite | Access::ReadOnly => account.login(),
+            Access::Locked | Access::ReplicationTarget | Access::SnapMirrorTarget => Login::Refused,
+        };
+        Self::Publish(Export {
+            volume: volume.id,
+            names: volume.names.clone(),
+            size: volume.size,
+            block: volume.block,
+            read_only: volume.access != Access::ReadWrite,
+            login,
+        })
+    }
 }

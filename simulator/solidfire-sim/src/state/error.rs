@@ -88,12 +88,6 @@ pub enum ApiError {
     /// No such QoS policy.
     #[error("QoSPolicyID {0} does not exist.")]
     QosPolicyDoesNotExist(i64),
-    /// The data plane could not follow; the state has changed and the event log says what is missing.
-    #[error("The data plane refused: {reason}")]
-    DataPlane {
-        /// The target's reason.
-        reason: String,
-    },
 }
 
 impl ApiError {
@@ -114,7 +108,6 @@ impl ApiError {
             Self::VolumeIdDoesNotExist(_) => "xVolumeIDDoesNotExist",
             Self::ShrinkProhibited => "xVolumeShrinkProhibited",
             Self::QosPolicyDoesNotExist(_) => "xQoSPolicyDoesNotExist",
-            Self::DataPlane { .. } => "xNotReadyForIO",
         }
     }
 }

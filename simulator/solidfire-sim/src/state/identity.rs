@@ -20,10 +20,6 @@ impl UniqueId {
             ALPHABET.get(usize::from(byte & 31)).copied().unwrap_or(b'a')
         }))
     }
-
-    fn hexadecimal(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 }
 
 impl fmt::Display for UniqueId {
@@ -38,28 +34,44 @@ impl fmt::Debug for UniqueId {
     }
 }
 
+/// A device identifier of 16 bytes; displayed as 32 hexadecimal digits, as the API shows it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct DeviceId(pub [u8; 16]);
+
+impl fmt::Display for DeviceId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for DeviceId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "DeviceId({self})")
+    }
+}
+
 /// How a volume is named on the wire. Never changes, also not when the volume grows or is restored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeNames {
     /// `iqn.2010-01.com.solidfire:<unique ID>.<volume name>.<volume ID>`. iSCSI names are lower case
     /// (RFC 3722), the volume's own name keeps its case.
     pub iqn: String,
-    /// EUI-64-based identifier of 16 bytes, 32 hexadecimal digits; its text is also the unit serial
-    /// number (VPD page 0x80).
-    pub eui: String,
-    /// NAA type 6 identifier of 16 bytes, 32 hexadecimal digits.
-    pub naa: String,
+    /// EUI-64-based identifier (SPC-4 §7.8.6.5); its text is also the unit serial number (VPD page 80h).
+    pub eui: DeviceId,
+    /// NAA type 6 identifier (SPC-4 §7.8.6.6).
+    pub naa: DeviceId,
 }
 
 impl VolumeNames {
     /// The names of volume `id`, called `name`, on the cluster `unique_id`.
     pub fn of(unique_id: UniqueId, name: &str, id: VolumeId) -> Self {
-        let cluster = unique_id.hexadecimal();
-        let number = id.0;
+        let [u0, u1, u2, u3] = unique_id.0;
+        // IDs count up from 1, four bytes last for ever.
+        let [.., v0, v1, v2, v3] = id.0.to_be_bytes();
         Self {
             iqn: format!("iqn.2010-01.com.solidfire:{unique_id}.{}.{id}", name.to_ascii_lowercase()),
-            eui: format!("{cluster}{number:08x}f47acc0100000000"),
-            naa: format!("6f47acc100000000{cluster}{number:08x}"),
+            eui: DeviceId([u0, u1, u2, u3, v0, v1, v2, v3, 0xf4, 0x7a, 0xcc, 0x01, 0, 0, 0, 0]),
+            naa: DeviceId([0x6f, 0x47, 0xac, 0xc1, 0, 0, 0, 0, u0, u1, u2, u3, v0, v1, v2, v3]),
         }
     }
 }
@@ -75,8 +87,8 @@ mod tests {
     fn a_volume_has_the_names_that_a_real_cluster_gave_it() {
         let names = VolumeNames::of(UniqueId(*b"mn4y"), "vol359", VolumeId(361));
         assert_eq!(names.iqn, "iqn.2010-01.com.solidfire:mn4y.vol359.361");
-        assert_eq!(names.naa, "6f47acc1000000006d6e347900000169");
-        assert_eq!(names.eui, "6d6e347900000169f47acc0100000000");
+        assert_eq!(names.naa.to_string(), "6f47acc1000000006d6e347900000169");
+        assert_eq!(names.eui.to_string(), "6d6e347900000169f47acc0100000000");
     }
 
     #[test]
@@ -91,6 +103,9 @@ mod tests {
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
         let text = draw(9).to_string();
-        assert!(text.len() == 4 && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()), "{text}");
+        assert!(
+            text.len() == 4 && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()),
+            "{text}"
+        );
     }
 }

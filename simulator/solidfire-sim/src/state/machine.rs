@@ -14,8 +14,8 @@ use super::limits::{ACCOUNT_COUNT_MAX, VOLUME_COUNT_MAX, VOLUMES_PER_ACCOUNT_MAX
 use super::volume::{require_name, require_size};
 use super::{
     Account, AccountId, AccountPatch, AccountRecord, AccountStatus, ApiError, Capacity, ClusterIdentity,
-    DataPlaneChange, Deletion, Export, NewAccount, NewVolume, Page, Qos, Reply, Request, UniqueId, Volume,
-    VolumeFilter, VolumeId, VolumeNames, VolumePatch,
+    DataPlaneChange, DataPlaneView, Deletion, NewAccount, NewVolume, Page, Qos, Reply, Request, UniqueId,
+    Volume, VolumeFilter, VolumeId, VolumeNames, VolumePatch, VolumeUsage,
 };
 
 /// Everything the cluster knows.
@@ -75,10 +75,10 @@ impl State {
         self.volumes.values()
     }
 
-    /// Carries out `request` at the time `now`.
-    pub fn execute(&mut self, request: Request, now: Timestamp) -> Outcome {
+    /// Carries out `request` at the time `now`; `seen` answers what the data plane alone knows.
+    pub fn execute(&mut self, request: Request, now: Timestamp, seen: &dyn DataPlaneView) -> Outcome {
         let mut changes = self.purge_expired(now);
-        let reply = self.transition(request, now, &mut changes);
+        let reply = self.transition(request, now, seen, &mut changes);
         Outcome { reply, changes }
     }
 
@@ -86,6 +86,7 @@ impl State {
         &mut self,
         request: Request,
         now: Timestamp,
+        seen: &dyn DataPlaneView,
         changes: &mut Vec<DataPlaneChange>,
     ) -> Result<Reply, ApiError> {
         Ok(match request {
@@ -93,7 +94,7 @@ impl State {
             Request::GetClusterInfo => Reply::ClusterInfo(self.identity.clone()),
             Request::GetClusterVersionInfo => Reply::ClusterVersionInfo,
             Request::GetClusterHardwareInfo(kind) => Reply::ClusterHardwareInfo(kind, self.identity.clone()),
-            Request::GetClusterCapacity => Reply::ClusterCapacity(self.capacity(now)),
+            Request::GetClusterCapacity => Reply::ClusterCapacity(self.capacity(now, seen)),
             Request::GetLimits => Reply::Limits,
             Request::GetDefaultQos => Reply::DefaultQos(Qos::DEFAULT),
             Request::GetAccountByName(username) => Reply::Account(self.require_account_named(&username)?),
@@ -112,12 +113,21 @@ impl State {
                 self.require_account(account)?;
                 Reply::Volumes(self.list_volumes(&filter))
             }
-            Request::GetVolumeStats(id) => Reply::VolumeStats(self.require_active(id)?.clone(), now),
+            Request::GetVolumeStats(id) => Reply::VolumeStats(VolumeUsage {
+                volume: self.require_active(id)?.clone(),
+                used: seen.allocated(id),
+                at: now,
+            }),
         })
     }
 
-    fn capacity(&self, now: Timestamp) -> Capacity {
-        Capacity { provisioned: self.volumes.values().map(|volume| volume.size).sum(), at: now }
+    fn capacity(&self, now: Timestamp, seen: &dyn DataPlaneView) -> Capacity {
+        Capacity {
+            provisioned: self.volumes.values().map(|volume| volume.size).sum(),
+            used: self.volumes.keys().map(|id| seen.allocated(*id)).sum(),
+            sessions: seen.sessions(),
+            at: now,
+        }
     }
 
     // Accounts.
@@ -206,12 +216,9 @@ impl State {
         }
         account.status = patch.status.unwrap_or(account.status);
         account.enable_chap = patch.enable_chap.unwrap_or(account.enable_chap);
-        let login = account.login();
-        if login != login_before {
+        if account.login() != login_before {
             let active = self.volumes_of(account.id).filter(|volume| volume.deletion.is_none());
-            changes.extend(
-                active.map(|volume| DataPlaneChange::Authenticate { volume: volume.id, login: login.clone() }),
-            );
+            changes.extend(active.map(|volume| DataPlaneChange::publish(volume, &account)));
         }
         let record = self.record(&account);
         self.accounts.insert(account.id, account);
@@ -241,12 +248,12 @@ impl State {
         volume.ok_or(ApiError::VolumeIdDoesNotExist(id))
     }
 
-    fn require_room_for_volume(&self, account: AccountId) -> Result<(), ApiError> {
-        if self.volumes.len() >= VOLUME_COUNT_MAX {
-            return Err(ApiError::ExceededLimit { what: "volumes", maximum: VOLUME_COUNT_MAX });
-        }
+    fn require_room_in(&self, account: AccountId) -> Result<(), ApiError> {
         if self.volumes_of(account).count() >= VOLUMES_PER_ACCOUNT_MAX {
-            return Err(ApiError::ExceededLimit { what: "volumes per account", maximum: VOLUMES_PER_ACCOUNT_MAX });
+            return Err(ApiError::ExceededLimit {
+                what: "volumes per account",
+                maximum: VOLUMES_PER_ACCOUNT_MAX,
+            });
         }
         Ok(())
     }
@@ -271,7 +278,10 @@ impl State {
         require_small(&new.attributes)?;
         let qos = Qos::DEFAULT.patched(new.qos)?;
         let account = self.require_account(new.account)?.clone();
-        self.require_room_for_volume(account.id)?;
+        if self.volumes.len() >= VOLUME_COUNT_MAX {
+            return Err(ApiError::ExceededLimit { what: "volumes", maximum: VOLUME_COUNT_MAX });
+        }
+        self.require_room_in(account.id)?;
         self.last_volume.0 += 1;
         let volume = Volume {
             id: self.last_volume,
@@ -288,7 +298,7 @@ impl State {
             attributes: new.attributes,
             deletion: None,
         };
-        changes.push(offer(&volume, &account));
+        changes.push(DataPlaneChange::publish(&volume, &account));
         self.volumes.insert(volume.id, volume.clone());
         Ok(volume)
     }
@@ -300,28 +310,21 @@ impl State {
     ) -> Result<Volume, ApiError> {
         let before = self.require_active(patch.id)?;
         let mut volume = before.clone();
-        let mut own_changes = Vec::new();
-        if let Some(account) = patch.account.filter(|account| *account != before.account) {
-            let login = self.require_account(account)?.login();
-            volume.account = account;
-            own_changes.push(DataPlaneChange::Authenticate { volume: volume.id, login });
+        volume.account = patch.account.unwrap_or(before.account);
+        let account = self.require_account(volume.account)?;
+        if volume.account != before.account {
+            self.require_room_in(volume.account)?;
         }
         if let Some(bytes) = patch.size {
             volume.size = grown(before.size, bytes)?;
         }
-        if volume.size > before.size {
-            own_changes.push(DataPlaneChange::Resize { volume: volume.id, size: volume.size });
-        }
-        if let Some(access) = patch.access.filter(|access| *access != before.access) {
-            volume.access = access;
-            own_changes.push(DataPlaneChange::Restrict { volume: volume.id, access });
-        }
+        volume.access = patch.access.unwrap_or(before.access);
         volume.qos = before.qos.patched(patch.qos)?;
         if let Some(attributes) = patch.attributes {
             require_small(&attributes)?;
             volume.attributes = attributes;
         }
-        changes.append(&mut own_changes);
+        changes.push(DataPlaneChange::publish(&volume, account));
         self.volumes.insert(volume.id, volume.clone());
         Ok(volume)
     }
@@ -346,7 +349,7 @@ impl State {
     ) -> Result<Volume, ApiError> {
         let mut volume = self.require_deleted(id)?.clone();
         volume.deletion = None;
-        changes.push(offer(&volume, self.require_account(volume.account)?));
+        changes.push(DataPlaneChange::publish(&volume, self.require_account(volume.account)?));
         self.volumes.insert(id, volume.clone());
         Ok(volume)
     }
@@ -374,17 +377,6 @@ impl State {
 fn grown(present: u64, bytes: i64) -> Result<u64, ApiError> {
     let asked = u64::try_from(bytes).unwrap_or(0).next_multiple_of(super::limits::VOLUME_SIZE_STEP);
     if asked < present { Err(ApiError::ShrinkProhibited) } else { require_size(bytes) }
-}
-
-fn offer(volume: &Volume, account: &Account) -> DataPlaneChange {
-    DataPlaneChange::Offer(Export {
-        volume: volume.id,
-        names: volume.names.clone(),
-        size: volume.size,
-        block: volume.block,
-        access: volume.access,
-        login: account.login(),
-    })
 }
 
 fn draw_uuid(random: &mut StdRng) -> Uuid {

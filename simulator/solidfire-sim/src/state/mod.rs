@@ -13,12 +13,13 @@ mod request;
 mod volume;
 
 pub use account::{
-    Account, AccountId, AccountPatch, AccountRecord, AccountStatus, ChapSecret, Login, NewAccount, SecretChoice,
+    Account, AccountId, AccountPatch, AccountRecord, AccountStatus, ChapSecret, Login, NewAccount,
+    SecretChoice,
 };
-pub use change::{DataPlaneChange, Export};
+pub use change::{DataPlaneChange, DataPlaneView, Export};
 pub use error::ApiError;
-pub use identity::{UniqueId, VolumeNames};
+pub use identity::{DeviceId, UniqueId, VolumeNames};
 pub use machine::{Outcome, State};
 pub use qos::{Qos, QosPatch};
-pub use request::{Capacity, ClusterIdentity, HardwareKind, Page, Reply, Request};
+pub use request::{Capacity, ClusterIdentity, HardwareKind, Page, Reply, Request, VolumeUsage};
 pub use volume::{Access, Deletion, LogicalBlock, NewVolume, Volume, VolumeFilter, VolumeId, VolumePatch};

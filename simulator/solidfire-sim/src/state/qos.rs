@@ -3,8 +3,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::limits::{BURST_IOPS, MAX_IOPS, MIN_IOPS};
 use super::ApiError;
+use super::limits::{BURST_IOPS, MAX_IOPS, MIN_IOPS};
 
 /// A volume's IOPS in 4 KiB operations. Invariant: `min_iops <= max_iops <= burst_iops`, each in bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,9 @@ mod tests {
     fn the_bounds_themselves_are_allowed_and_one_beyond_is_not() {
         assert!(Qos::DEFAULT.patched(patch(50, 100, 100)).is_ok());
         assert!(Qos::DEFAULT.patched(patch(15_000, 200_000, 200_000)).is_ok());
-        for bad in [patch(49, 100, 100), patch(15_001, 16_000, 17_000), patch(50, 99, 100), patch(50, 100, 200_001)] {
+        for bad in
+            [patch(49, 100, 100), patch(15_001, 16_000, 17_000), patch(50, 99, 100), patch(50, 100, 200_001)]
+        {
             assert_eq!(Qos::DEFAULT.patched(bad).unwrap_err().name(), "xInvalidParameter", "{bad:?}");
         }
     }

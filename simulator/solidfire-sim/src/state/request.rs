@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    AccountId, AccountPatch, AccountRecord, NewAccount, NewVolume, Qos, UniqueId, Volume, VolumeFilter, VolumeId,
-    VolumePatch,
+    AccountId, AccountPatch, AccountRecord, NewAccount, NewVolume, Qos, UniqueId, Volume, VolumeFilter,
+    VolumeId, VolumePatch,
 };
 
 /// One API call, with its parameters understood.
@@ -97,6 +97,21 @@ pub struct ClusterIdentity {
 pub struct Capacity {
     /// Bytes of all volumes, deleted ones included.
     pub provisioned: u64,
+    /// Bytes of them that hold data.
+    pub used: u64,
+    /// Open iSCSI sessions.
+    pub sessions: usize,
+    /// When this was true.
+    pub at: Timestamp,
+}
+
+/// A volume and what the data plane knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeUsage {
+    /// The volume.
+    pub volume: Volume,
+    /// Bytes of it that hold data.
+    pub used: u64,
     /// When this was true.
     pub at: Timestamp,
 }
@@ -130,8 +145,8 @@ pub enum Reply {
     Volume(Volume),
     /// Volumes by ascending ID.
     Volumes(Vec<Volume>),
-    /// The volume whose statistics were asked for, and when.
-    VolumeStats(Volume, Timestamp),
+    /// The statistics of one volume.
+    VolumeStats(VolumeUsage),
     /// Nothing to tell.
     Nothing,
 }

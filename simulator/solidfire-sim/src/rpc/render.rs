@@ -1,0 +1,326 @@
+//! From a [`Reply`] to the JSON that clients parse. Clients break on absent fields and on null where an
+//! empty text belongs, so every object is complete.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::version;
+use crate::state::limits::{
+    ACCOUNT_COUNT_MAX, ACCOUNT_NAME_LENGTH, BURST_IOPS, MAX_IOPS, MIN_IOPS, SECRET_LENGTH, VOLUME_COUNT_MAX,
+    VOLUME_NAME_LENGTH, VOLUME_SIZE_MAX, VOLUME_SIZE_MIN, VOLUMES_PER_ACCOUNT_MAX,
+};
+use crate::state::{
+    Access, AccountRecord, AccountStatus, Capacity, ClusterIdentity, HardwareKind, LogicalBlock, Qos, Reply,
+    Volume, VolumeUsage,
+};
+
+/// Block in which the array counts space, bytes.
+const BLOCK_BYTES: u64 = 4096;
+/// Bytes the simulated drives hold.
+const MAX_USED_SPACE: u64 = 64 << 40;
+/// Bytes of volumes the cluster promises at most: five times what it holds.
+const MAX_PROVISIONED_SPACE: u64 = 5 * MAX_USED_SPACE;
+/// Metadata space of the simulated drives, bytes.
+const MAX_USED_METADATA_SPACE: u64 = 4 << 40;
+/// IOPS of the simulated cluster.
+const CLUSTER_MAX_IOPS: u64 = 200_000;
+
+/// The `result` of an answer.
+pub(super) fn result(reply: &Reply) -> Value {
+    match reply {
+        Reply::Api => {
+            json!({"currentVersion": version::CURRENT.to_string(), "supportedVersions": version::supported()})
+        }
+        Reply::ClusterInfo(identity) => json!({"clusterInfo": cluster_info(identity)}),
+        Reply::ClusterVersionInfo => cluster_version_info(),
+        Reply::ClusterHardwareInfo(kind, identity) => {
+            json!({"clusterHardwareInfo": hardware(*kind, identity)})
+        }
+        Reply::ClusterCapacity(capacity) => json!({"clusterCapacity": cluster_capacity(capacity)}),
+        Reply::Limits => limits(),
+        Reply::DefaultQos(defaults) => qos(*defaults),
+        Reply::Account(record) => json!({"account": account(record)}),
+        Reply::AccountAdded(record) => json!({"accountID": record.account.id.0, "account": account(record)}),
+        Reply::Accounts(records) => json!({"accounts": records.iter().map(account).collect::<Vec<_>>()}),
+        Reply::VolumeCreated(created) => {
+            json!({"volumeID": created.id.0, "volume": volume(created), "curve": curve()})
+        }
+        Reply::Volume(one) => json!({"volume": volume(one), "curve": curve()}),
+        Reply::Volumes(many) => json!({"volumes": many.iter().map(volume).collect::<Vec<_>>()}),
+        Reply::VolumeStats(usage) => json!({"volumeStats": volume_stats(usage)}),
+        Reply::Nothing => json!({}),
+    }
+}
+
+/// `2026-01-02T03:04:05Z`, the form of every time in the API.
+pub(crate) fn time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn cluster_info(identity: &ClusterIdentity) -> Value {
+    let (mvip, svip) = (identity.mvip.ip().to_string(), identity.svip.ip().to_string());
+    json!({
+        "attributes": {},
+        "defaultProtectionScheme": "doubleHelix",
+        "enabledProtectionSchemes": ["doubleHelix"],
+        "encryptionAtRestState": "disabled",
+        "ensemble": [svip],
+        "mvip": mvip,
+        "mvipInterface": "Bond1G",
+        "mvipNodeID": 1,
+        "mvipVlanTag": "0",
+        "name": identity.name,
+        "repCount": 2,
+        "softwareEncryptionAtRestState": "disabled",
+        "supportedProtectionSchemes": ["doubleHelix"],
+        "svip": svip,
+        "svipInterface": "Bond10G",
+        "svipNodeID": 1,
+        "svipVlanTag": "0",
+        "uniqueID": identity.unique_id.to_string(),
+        "uuid": identity.uuid,
+    })
+}
+
+fn cluster_version_info() -> Value {
+    let version = version::SOFTWARE;
+    json!({
+        "clusterAPIVersion": version::CURRENT.to_string(),
+        "clusterVersion": version,
+        "clusterVersionInfo": [{"nodeID": 1, "nodeVersion": version, "nodeInternalRevision": version}],
+        "pendingClusterVersion": null,
+        "softwareVersionInfo": {
+            "currentVersion": version,
+            "nodeID": 0,
+            "packageName": "",
+            "pendingVersion": version,
+            "startTime": "",
+        },
+    })
+}
+
+fn hardware(kind: HardwareKind, identity: &ClusterIdentity) -> Value {
+    let unique_id = identity.unique_id.to_string().to_ascii_uppercase();
+    let node = json!({
+        "chassisType": "SIM",
+        "hostname": format!("{}-1", identity.name),
+        "nodeType": "SIM",
+        "platform": {"nodeType": "SIM", "nodeMemoryGB": 64},
+        "serial": format!("SIM{unique_id}0001"),
+        "uuid": identity.uuid,
+    });
+    let mut info = Map::new();
+    if kind != HardwareKind::Drives {
+        info.insert("nodes".into(), json!({"1": node}));
+    }
+    if kind != HardwareKind::Nodes {
+        info.insert("drives".into(), json!({}));
+    }
+    Value::Object(info)
+}
+
+fn cluster_capacity(capacity: &Capacity) -> Value {
+    let non_zero = capacity.used / BLOCK_BYTES;
+    let zero = (capacity.provisioned / BLOCK_BYTES).saturating_sub(non_zero);
+    json!({
+        "activeBlockSpace": capacity.used,
+        "activeSessions": capacity.sessions,
+        "averageIOPS": 0,
+        "clusterRecentIOSize": 0,
+        "currentIOPS": 0,
+        "maxIOPS": CLUSTER_MAX_IOPS,
+        "maxOverProvisionableSpace": MAX_PROVISIONED_SPACE,
+        "maxProvisionedSpace": MAX_PROVISIONED_SPACE,
+        "maxUsedMetadataSpace": MAX_USED_METADATA_SPACE,
+        "maxUsedSpace": MAX_USED_SPACE,
+        "nonZeroBlocks": non_zero,
+        "peakActiveSessions": capacity.sessions,
+        "peakIOPS": 0,
+        "provisionedSpace": capacity.provisioned,
+        "snapshotNonZeroBlocks": 0,
+        "timestamp": time(capacity.at),
+        "totalOps": 0,
+        "uniqueBlocks": non_zero,
+        "uniqueBlocksUsedSpace": capacity.used,
+        "usedMetadataSpace": 0,
+        "usedMetadataSpaceInSnapshots": 0,
+        "usedSpace": capacity.used,
+        "zeroBlocks": zero,
+    })
+}
+
+fn limits() -> Value {
+    let limits = [
+        ("accountCountMax", json!(ACCOUNT_COUNT_MAX)),
+        ("accountNameLengthMax", json!(ACCOUNT_NAME_LENGTH.end())),
+        ("accountNameLengthMin", json!(ACCOUNT_NAME_LENGTH.start())),
+        ("bulkVolumeJobsPerNodeMax", json!(8)),
+        ("bulkVolumeJobsPerVolumeMax", json!(2)),
+        ("cloneJobsPerNodeMax", json!(32)),
+        ("cloneJobsPerVolumeMax", json!(2)),
+        ("clusterAdminAccountMax", json!(5000)),
+        ("clusterPairsCountMax", json!(4)),
+        ("fibreChannelVolumeAccessMax", json!(16_384)),
+        ("initiatorAliasLengthMax", json!(224)),
+        ("initiatorCountMax", json!(10_000)),
+        ("initiatorNameLengthMax", json!(224)),
+        ("initiatorsPerVolumeAccessGroupCountMax", json!(128)),
+        ("iscsiSessionsFromFibreChannelNodesMax", json!(4096)),
+        ("qosPolicyCountMax", json!(500)),
+        ("scheduleNameLengthMax", json!(244)),
+        ("secretLengthMax", json!(SECRET_LENGTH.end())),
+        ("secretLengthMin", json!(SECRET_LENGTH.start())),
+        ("snapshotNameLengthMax", json!(255)),
+        ("snapshotsPerVolumeMax", json!(32)),
+        ("virtualVolumeCountMax", json!(8000)),
+        ("virtualVolumesPerAccountCountMax", json!(10_000)),
+        ("volumeAccessGroupCountMax", json!(1000)),
+        ("volumeAccessGroupLunMax", json!(16_383)),
+        ("volumeAccessGroupNameLengthMax", json!(64)),
+        ("volumeAccessGroupNameLengthMin", json!(1)),
+        ("volumeAccessGroupsPerInitiatorCountMax", json!(1)),
+        ("volumeAccessGroupsPerVolumeCountMax", json!(64)),
+        ("volumeBurstIOPSMax", json!(BURST_IOPS.end())),
+        ("volumeBurstIOPSMin", json!(BURST_IOPS.start())),
+        ("volumeCountMax", json!(VOLUME_COUNT_MAX)),
+        ("volumeMaxIOPSMax", json!(MAX_IOPS.end())),
+        ("volumeMaxIOPSMin", json!(MAX_IOPS.start())),
+        ("volumeMinIOPSMax", json!(MIN_IOPS.end())),
+        ("volumeMinIOPSMin", json!(MIN_IOPS.start())),
+        ("volumeNameLengthMax", json!(VOLUME_NAME_LENGTH.end())),
+        ("volumeNameLengthMin", json!(VOLUME_NAME_LENGTH.start())),
+        ("volumeSizeMax", json!(VOLUME_SIZE_MAX)),
+        ("volumeSizeMin", json!(VOLUME_SIZE_MIN)),
+        ("volumesPerAccountCountMax", json!(VOLUMES_PER_ACCOUNT_MAX)),
+        ("volumesPerGroupSnapshotMax", json!(32)),
+        ("volumesPerVolumeAccessGroupCountMax", json!(2000)),
+    ];
+    limits.map(|(name, value)| (name.to_owned(), value)).into_iter().collect::<Map<_, _>>().into()
+}
+
+fn curve() -> Value {
+    Qos::CURVE
+        .iter()
+        .map(|(bytes, cost)| (bytes.to_string(), Value::from(*cost)))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+fn qos(qos: Qos) -> Value {
+    json!({
+        "minIOPS": qos.min_iops(),
+        "maxIOPS": qos.max_iops(),
+        "burstIOPS": qos.burst_iops(),
+        "burstTime": Qos::BURST_TIME,
+        "curve": curve(),
+    })
+}
+
+fn account(record: &AccountRecord) -> Value {
+    let account = &record.account;
+    json!({
+        "accountID": account.id.0,
+        "attributes": account.attributes,
+        "enableChap": account.enable_chap,
+        "initiatorSecret": account.initiator_secret.expose(),
+        "status": match account.status {
+            AccountStatus::Active => "active",
+            AccountStatus::Locked => "locked",
+        },
+        "storageContainerID": uuid::Uuid::nil(),
+        "targetSecret": account.target_secret.expose(),
+        "username": account.username,
+        "volumes": record.volumes.iter().map(|id| id.0).collect::<Vec<_>>(),
+    })
+}
+
+fn access(access: Access) -> &'static str {
+    match access {
+        Access::ReadWrite => "readWrite",
+        Access::ReadOnly => "readOnly",
+        Access::Locked => "locked",
+        Access::ReplicationTarget => "replicationTarget",
+        Access::SnapMirrorTarget => "snapMirrorTarget",
+    }
+}
+
+/// A volume as `ListVolumes` shows it.
+pub(crate) fn volume(volume: &Volume) -> Value {
+    // Empty text, never null: clients compare `deleteTime` with "".
+    let (deleted_at, purge_at) = match volume.deletion {
+        Some(deletion) => (time(deletion.deleted_at), time(deletion.purge_at)),
+        None => (String::new(), String::new()),
+    };
+    json!({
+        "volumeID": volume.id.0,
+        "volumeUUID": volume.uuid,
+        "volumeConsistencyGroupUUID": volume.consistency_group,
+        "name": volume.name,
+        "accountID": volume.account.0,
+        "createTime": time(volume.created_at),
+        "status": if volume.deletion.is_some() { "deleted" } else { "active" },
+        "access": access(volume.access),
+        "enable512e": volume.block == LogicalBlock::Emulated512,
+        "enableSnapMirrorReplication": false,
+        "iqn": volume.names.iqn,
+        "scsiEUIDeviceID": volume.names.eui.to_string(),
+        "scsiNAADeviceID": volume.names.naa.to_string(),
+        "qos": qos(volume.qos),
+        "qosPolicyID": null,
+        "volumeAccessGroups": [],
+        "volumePairs": [],
+        "deleteTime": deleted_at,
+        "purgeTime": purge_at,
+        "lastAccessTime": null,
+        "lastAccessTimeIO": null,
+        "sliceCount": 1,
+        "totalSize": volume.size,
+        "blockSize": BLOCK_BYTES,
+        "virtualVolumeID": null,
+        "attributes": volume.attributes,
+        "currentProtectionScheme": "doubleHelix",
+        "previousProtectionScheme": null,
+        "fifoSize": 24,
+        "minFifoSize": 0,
+        "maxFifoSize": 24,
+    })
+}
+
+/// What is measured is true; the rest is zero until the data plane counts it.
+fn volume_stats(usage: &VolumeUsage) -> Value {
+    let volume = &usage.volume;
+    let non_zero = usage.used / BLOCK_BYTES;
+    json!({
+        "accountID": volume.account.0,
+        "actualIOPS": 0,
+        "asyncDelay": null,
+        "averageIOPSize": 0,
+        "burstIOPSCredit": 0,
+        "clientQueueDepth": 0,
+        "desiredMetadataHosts": null,
+        "latencyUSec": 0,
+        "metadataHosts": {"deadSecondaries": [], "liveSecondaries": [], "primary": 1},
+        "nonZeroBlocks": non_zero,
+        "readBytes": 0,
+        "readBytesLastSample": 0,
+        "readLatencyUSec": 0,
+        "readOps": 0,
+        "readOpsLastSample": 0,
+        "samplePeriodMSec": 500,
+        "throttle": 0.0,
+        "timestamp": time(usage.at),
+        "totalLatencyUSec": 0,
+        "unalignedReads": 0,
+        "unalignedWrites": 0,
+        "volumeAccessGroups": [],
+        "volumeID": volume.id.0,
+        "volumeSize": volume.size,
+        "volumeUtilization": 0.0,
+        "writeBytes": 0,
+        "writeBytesLastSample": 0,
+        "writeLatencyUSec": 0,
+        "writeOps": 0,
+        "writeOpsLastSample": 0,
+        "zeroBlocks": (volume.size / BLOCK_BYTES).saturating_sub(non_zero),
+    })
+}
