@@ -1,1 +1,13 @@
-//! Journeys and hazards, played on worker nodes against the simulators
+//! The whole system on one machine: worker nodes that are virtual machines with a stock kernel,
+//! simulated arrays, the controller, an agent in each node — the programs that ship, started the
+//! way a cluster starts them.
+//!
+//! * [`lab`] starts and stops all of it in a network namespace of its own.
+//! * [`orchestrator`] calls CSI as kubelet and the sidecars do.
+//! * [`scenes`] are the stories: each is a scene of the demo *and* a test of this package.
+//! * [`timeline`] is what the demo prints.
+
+pub mod lab;
+pub mod orchestrator;
+pub mod scenes;
+pub mod timeline;
