@@ -131,6 +131,22 @@ impl Lab {
         self.dir.path()
     }
 
+    /// Runs `tinectl` against this lab's controller, as an administrator types it.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end within 60 s. How it ended is in the output.
+    pub async fn tinectl(&self, arguments: &[&str]) -> Result<std::process::Output> {
+        let mut command = tokio::process::Command::new(program("tinectl")?);
+        command.env("TINE_CONTROLLER", format!("unix://{}", self.dir.path().join("admin.sock").display()));
+        command
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .stdin(std::process::Stdio::null())
+            .kill_on_drop(true);
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(60), command.output()).await;
+        ended.context("tinectl does not end")?.context("start tinectl")
+    }
+
     /// All the controller said so far.
     ///
     /// # Errors
