@@ -36,3 +36,33 @@ fn join(outer: TcpStream, inner: UnixStream) -> io::Result<()> {
     });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{Shutdown, TcpStream};
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn bytes_and_the_end_of_each_direction_pass_through() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let server = UnixListener::bind(&path).unwrap();
+        let door =
+            super::listen("127.0.0.1:0".parse().unwrap(), path.to_string_lossy().into_owned()).unwrap();
+        let echo = std::thread::spawn(move || {
+            let (mut connection, _) = server.accept().unwrap();
+            let mut question = Vec::new();
+            connection.read_to_end(&mut question).unwrap();
+            question.reverse();
+            connection.write_all(&question).unwrap();
+        });
+        let mut client = TcpStream::connect(door).unwrap();
+        client.write_all(b"abc").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        echo.join().unwrap();
+        assert_eq!(answer, b"cba");
+    }
+}
