@@ -14,9 +14,15 @@
 //! a rule removed cuts a mounted client off at once, as on the array.
 
 mod export;
+mod handle;
+mod mount3;
+mod nfs3;
 mod policy;
+mod portmap;
+mod rpc;
 mod server;
 mod tree;
+mod xdr;
 
 pub use export::{Export, MountedClient};
 pub use policy::{AuthRule, ClientMatch, ClientMatchError, ExportPolicy, ExportRule};

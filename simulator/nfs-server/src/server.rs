@@ -1,15 +1,33 @@
 //! The server of one SVM: its LIFs, its exports, its mounted clients.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use crate::export::{Export, MountedClient};
 use levers::EventLog;
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::task::JoinSet;
 
-/// The NFS service of one SVM. Clones are the same service.
+use crate::export::{Export, Exports, MountedClient};
+use crate::mount3::Mount3;
+use crate::nfs3::Nfs3;
+use crate::portmap::Portmap;
+use crate::rpc::{Dispatcher, Service, serve_datagrams, serve_streams};
+
+/// The NFS service of one SVM. Clones are the same service; with the last one its LIFs go down.
 #[derive(Debug, Clone)]
 pub struct NfsServer {
-    events: EventLog,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    exports: Arc<Exports>,
+    dispatcher: Dispatcher,
+    /// The tasks of each bound address. Dropping them closes its sockets and connections.
+    bound: Mutex<HashMap<SocketAddr, JoinSet<()>>>,
 }
 
 /// A LIF that could not be brought up.
@@ -29,10 +47,15 @@ pub enum LifError {
 }
 
 impl NfsServer {
-    /// A server with no LIF and no export. What happens on it is recorded in `events`.
+    /// A server with no LIF and no export. Mounts and unmounts are recorded in `events` as
+    /// `nfs.mount`, `nfs.mount_refused` and `nfs.unmount`, each with client and path.
     #[must_use]
     pub fn new(events: EventLog) -> Self {
-        Self { events }
+        let exports = Arc::<Exports>::default();
+        let nfs: Arc<dyn Service> = Arc::new(Nfs3::new(exports.clone(), rand::random()));
+        let mount: Arc<dyn Service> = Arc::new(Mount3::new(exports.clone(), events));
+        let dispatcher = Dispatcher::new([nfs, mount]);
+        Self { shared: Arc::new(Shared { exports, dispatcher, bound: Mutex::default() }) }
     }
 
     /// Serves NFS v3 and MOUNT v3 at `address` (port 0: any free one) until [`Self::unbind`].
@@ -41,7 +64,12 @@ impl NfsServer {
     /// # Errors
     /// [`LifError`] when the address is taken, or not of this host.
     pub async fn bind_lif(&self, address: SocketAddr) -> Result<SocketAddr, LifError> {
-        Ok(address)
+        let (listener, bound) = self.listen(address).await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve_streams(listener, self.shared.dispatcher.clone()));
+        self.shared.bound.lock().insert(bound, tasks);
+        tracing::info!(address = %bound, "NFS LIF up");
+        Ok(bound)
     }
 
     /// Serves the port mapper (RFC 1833; usually on port 111) at `address` over TCP and UDP, naming
@@ -50,30 +78,59 @@ impl NfsServer {
     /// # Errors
     /// [`LifError`] when the address is taken, not of this host, or the port needs a privilege.
     pub async fn bind_portmap(&self, address: SocketAddr, nfs_port: u16) -> Result<SocketAddr, LifError> {
-        let _ = nfs_port;
-        Ok(address)
+        let (listener, bound) = self.listen(address).await?;
+        let socket =
+            UdpSocket::bind(bound).await.map_err(|source| LifError::Listen { address: bound, source })?;
+        let versions =
+            Portmap::versions(bound, nfs_port).map(|version| Arc::new(version) as Arc<dyn Service>);
+        let dispatcher = Dispatcher::new(versions);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve_streams(listener, dispatcher.clone()));
+        tasks.spawn(serve_datagrams(socket, dispatcher));
+        self.shared.bound.lock().insert(bound, tasks);
+        tracing::info!(address = %bound, nfs_port, "port mapper up");
+        Ok(bound)
     }
 
-    /// Stops listening at `address` and cuts every connection made through it. Nothing happens
-    /// when nothing is bound there.
+    async fn listen(&self, address: SocketAddr) -> Result<(TcpListener, SocketAddr), LifError> {
+        if self.shared.bound.lock().contains_key(&address) {
+            return Err(LifError::AlreadyBound(address));
+        }
+        let failed = |source| LifError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        Ok((listener, bound))
+    }
+
+    /// Stops listening at `address` and cuts every connection made through it; when this returns,
+    /// the port is free. Nothing happens when nothing is bound there.
     pub async fn unbind(&self, address: SocketAddr) {
-        let _ = address;
+        let tasks = self.shared.bound.lock().remove(&address);
+        if let Some(mut tasks) = tasks {
+            tasks.shutdown().await;
+            tracing::info!(%address, "down");
+        }
     }
 
     /// Exports a tree, or replaces the export at the same path; visible to clients at once.
+    ///
+    /// A tree exported at two paths has the policy of the newer one.
     pub fn put_export(&self, export: Export) {
-        let _ = export;
+        tracing::info!(path = export.path, policy = export.policy.name, "exported");
+        self.shared.exports.put(export);
     }
 
     /// Takes an export away. A handle into its tree then answers NFS3ERR_STALE, unless the tree is
     /// exported at another path too.
     pub fn remove_export(&self, path: &str) {
-        let _ = path;
+        if self.shared.exports.remove(path) {
+            tracing::info!(path, "no longer exported");
+        }
     }
 
     /// Who has what mounted, by what MOUNT calls told.
     #[must_use]
     pub fn clients(&self) -> Vec<MountedClient> {
-        Vec::new()
+        self.shared.exports.mounts()
     }
 }

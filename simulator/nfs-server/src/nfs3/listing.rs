@@ -1,0 +1,105 @@
+//! READDIR and READDIRPLUS (RFC 1813 §3.3.16, §3.3.17).
+
+use crate::handle::HANDLE_LENGTH;
+use crate::nfs3::data::MAX_TRANSFER;
+use crate::nfs3::wire::{self, Status, put_handle, put_optional_attributes};
+use crate::nfs3::{Nfs3, require_attributes};
+use crate::policy::Access;
+use crate::rpc::{Caller, Refusal};
+use crate::tree::{InodeNumber, Tree};
+use crate::xdr::{Decoder, Encoder, opaque_size};
+
+/// Cookies here outlive every change of a directory, hence they need no verifier. RFC 1813 §3.3.16
+/// lets such a server answer zeros.
+const COOKIE_VERIFIER: [u8; 8] = [0; 8];
+/// status, `post_op_attr`, verifier, end of list, eof: what a listing takes without entries.
+const LISTING_OVERHEAD: usize = 4 + (4 + 84) + 8 + 4 + 4;
+/// `name_attributes` and `name_handle` of READDIRPLUS.
+const PLUS: usize = (4 + 84) + 4 + (4 + HANDLE_LENGTH);
+
+/// What the client wants of a listing.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    cookie: u64,
+    /// Bound of names, cookies and file ids alone (READDIRPLUS dircount).
+    names_bound: usize,
+    /// Bound of the whole result.
+    bound: usize,
+    plus: bool,
+}
+
+impl Nfs3 {
+    pub(super) fn readdir(
+        &self,
+        caller: &Caller,
+        from: &mut Decoder,
+        to: &mut Encoder,
+    ) -> Result<(), Refusal> {
+        let dir = wire::handle(from)?;
+        let cookie = from.u64()?;
+        let _verifier: [u8; 8] = from.fixed()?;
+        let bound = from.u32()?.min(MAX_TRANSFER) as usize;
+        let wanted = Wanted { cookie, names_bound: usize::MAX, bound, plus: false };
+        self.inspect(caller, &dir, to, |tree, dir, access, to| put_listing(tree, dir, access, wanted, to));
+        Ok(())
+    }
+
+    pub(super) fn readdirplus(
+        &self,
+        caller: &Caller,
+        from: &mut Decoder,
+        to: &mut Encoder,
+    ) -> Result<(), Refusal> {
+        let dir = wire::handle(from)?;
+        let cookie = from.u64()?;
+        let _verifier: [u8; 8] = from.fixed()?;
+        let names_bound = from.u32()? as usize;
+        let bound = from.u32()?.min(MAX_TRANSFER) as usize;
+        let wanted = Wanted { cookie, names_bound, bound, plus: true };
+        self.inspect(caller, &dir, to, |tree, dir, access, to| put_listing(tree, dir, access, wanted, to));
+        Ok(())
+    }
+}
+
+/// At least one entry is given whatever `names_bound` says: a client that got none and no end would
+/// ask the same for ever.
+fn put_listing(
+    tree: &Tree,
+    dir: InodeNumber,
+    access: &Access,
+    wanted: Wanted,
+    to: &mut Encoder,
+) -> Result<(), Status> {
+    let mut entries = tree.entries_behind(dir, &access.who, wanted.cookie)?.peekable();
+    put_optional_attributes(to, Some(require_attributes(tree, dir)?));
+    to.fixed(&COOKIE_VERIFIER);
+    let (mut size, mut names) = (LISTING_OVERHEAD, 0);
+    while let Some((cookie, name, number)) = entries.peek().copied() {
+        let name_size = 8 + opaque_size(name.len()) + 8;
+        let entry_size = 4 + name_size + if wanted.plus { PLUS } else { 0 };
+        let names_full = names > 0 && names + name_size > wanted.names_bound;
+        if names_full || size + entry_size > wanted.bound {
+            break;
+        }
+        to.bool(true);
+        to.u64(number.0);
+        to.opaque(name);
+        to.u64(cookie);
+        if wanted.plus {
+            let attributes = tree.attributes(number).ok();
+            put_optional_attributes(to, attributes);
+            let node = tree.node(number).ok().zip(attributes);
+            to.option(node, |to, (node, attributes)| put_handle(to, attributes.fsid, node));
+        }
+        size += entry_size;
+        names += name_size;
+        entries.next();
+    }
+    let ended = entries.peek().is_none();
+    if names == 0 && !ended {
+        return Err(Status::TooSmall);
+    }
+    to.bool(false);
+    to.bool(ended);
+    Ok(())
+}
