@@ -83,7 +83,8 @@ pub struct Facts {
     /// device anywhere, bind mounts of its node (`/dev/dm-N` on a file) included; in the order of
     /// the mount table, so that of two at one path the later is on top.
     pub mounts: Vec<MountFact>,
-    /// What stands at the query's target path itself, mounts apart.
+    /// What stands at the query's target path itself. `Unknown` when something is mounted there:
+    /// looking would enter the mount.
     pub target: Probe<PathKind>,
     /// Every session of the volume's target, or, without attachment, beneath the map.
     pub sessions: Vec<SessionFact>,

@@ -16,9 +16,13 @@
 
 pub mod areas;
 pub mod facts;
+mod facts_text;
 pub mod intent;
+mod lint;
 pub mod outcome;
 pub mod path;
+pub mod plan;
+pub mod progress;
 pub mod proof;
 pub mod record;
 pub mod refusal;

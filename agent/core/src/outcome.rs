@@ -71,6 +71,8 @@ pub enum Disposition {
     Refused,
     /// The request can never succeed as it is.
     Invalid,
+    /// The volume is already staged or published in a way that excludes this one.
+    Conflict,
     /// A limit of this host or of the array.
     Exhausted,
     /// A promise of this program or of the host is broken.

@@ -23,6 +23,8 @@ pub enum Hazard {
     H12,
     /// Stacked mounts.
     H13,
+    /// Dirty or damaged filesystems.
+    H14,
     /// Host tooling missing.
     H15,
 }

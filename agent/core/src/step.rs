@@ -73,7 +73,8 @@ pub enum Step {
         /// Where.
         portal: Portal,
     },
-    /// The SCSI host looks for this one LUN.
+    /// The SCSI host looks for this one LUN, and its disk is there. Without one a few seconds after
+    /// the scan it fails ([`crate::outcome::Disposition::NotYet`]): the target shows this node no such LUN.
     ScanLun {
         /// The session.
         sid: u32,

@@ -1,0 +1,44 @@
+//! Staging an export: mounted once for this node, bound from there for every pod.
+
+use contract::NfsAttachment;
+
+use super::{Plan, mounts};
+use crate::facts::{Facts, MountFact};
+use crate::intent::{Stage, Usage};
+use crate::outcome::Disposition;
+use crate::refusal::{Hazard, Refusal};
+use crate::step::Step;
+
+pub(super) fn stage(stage: &Stage, nfs: &NfsAttachment, facts: &Facts) -> Result<Plan, Refusal> {
+    let Usage::Filesystem { mount_options, .. } = &stage.usage else {
+        return Err(Refusal::refused(
+            Hazard::H12,
+            format!("volume {} is an export; an export is no block device", stage.volume),
+            "claim it with volumeMode: Filesystem",
+        )
+        .with(Disposition::Invalid));
+    };
+    if let Some(mount) = mounts::topmost(facts, &stage.staging) {
+        require_export(mount, nfs)?;
+        return Ok(Plan::fulfilled());
+    }
+    let options = nfs.mount_options.iter().chain(mount_options).cloned().collect();
+    Ok(Plan::sequence([
+        Step::EnsureDirectory { path: stage.staging.clone() },
+        Step::MountNfs { server: nfs.server, export: nfs.export.clone(), at: stage.staging.clone(), options },
+    ]))
+}
+
+/// Checks that `mount` is the export of this volume (hazards H12, H13).
+pub(super) fn require_export(mount: &MountFact, nfs: &NfsAttachment) -> Result<(), Refusal> {
+    let server = match nfs.server {
+        core::net::IpAddr::V4(address) => address.to_string(),
+        core::net::IpAddr::V6(address) => format!("[{address}]"),
+    };
+    let wanted = format!("{server}:{}", nfs.export);
+    let is_nfs = matches!(mount.fs_type.as_str(), "nfs" | "nfs4");
+    if is_nfs && mount.source.trim_end_matches('/') == wanted.trim_end_matches('/') {
+        return Ok(());
+    }
+    Err(mounts::other_mount(mount, &wanted))
+}
