@@ -75,8 +75,12 @@ fn page(params: &mut Params) -> Result<Page, ApiError> {
     Ok(Page { start: params.find_integer("startAccountID")?.map(AccountId), limit: limit(params)? })
 }
 
-/// A secret of a new or changed account; empty text asks for a generated one, as null does for a new account.
+/// A secret of a new or changed account. Null and empty text ask for a generated one: null is how the
+/// Python SDK's `CHAPSecret.auto_generate()` travels.
 fn secret(params: &mut Params, member: &'static str) -> Result<Option<SecretChoice>, ApiError> {
+    if params.take_null(member) {
+        return Ok(Some(SecretChoice::Generate));
+    }
     match params.find_text(member)? {
         None => Ok(None),
         Some(text) if text.is_empty() => Ok(Some(SecretChoice::Generate)),

@@ -149,3 +149,133 @@ fn not_found() -> Response {
                 The API is at /json-rpc/&lt;version&gt;, versions 1.0 to 12.8.</body></html>\n";
     (StatusCode::NOT_FOUND, Html(page)).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use iscsi_target::IscsiServer;
+    use levers::EventLog;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dataplane::DataPlane;
+    use crate::state::State;
+
+    /// Every method the cluster has, and one it has not.
+    const METHODS: [&str; 24] = [
+        "GetAPI",
+        "GetClusterInfo",
+        "GetClusterVersionInfo",
+        "GetClusterHardwareInfo",
+        "GetClusterCapacity",
+        "GetLimits",
+        "GetDefaultQoS",
+        "GetAccountByName",
+        "GetAccountByID",
+        "ListAccounts",
+        "AddAccount",
+        "ModifyAccount",
+        "RemoveAccount",
+        "CreateVolume",
+        "ModifyVolume",
+        "DeleteVolume",
+        "PurgeDeletedVolume",
+        "RestoreDeletedVolume",
+        "ListVolumes",
+        "ListActiveVolumes",
+        "ListDeletedVolumes",
+        "ListVolumesForAccount",
+        "GetVolumeStats",
+        "CloneVolume",
+    ];
+    const MEMBERS: [&str; 20] = [
+        "accountID",
+        "accounts",
+        "access",
+        "attributes",
+        "enable512e",
+        "enableChap",
+        "initiatorSecret",
+        "isPaired",
+        "limit",
+        "name",
+        "qos",
+        "qosPolicyID",
+        "startVolumeID",
+        "status",
+        "targetSecret",
+        "totalSize",
+        "type",
+        "username",
+        "volumeID",
+        "volumeIDs",
+    ];
+
+    fn api() -> Api {
+        let address = "127.0.0.1:1".parse().unwrap();
+        let events = EventLog::new();
+        let data_plane = DataPlane::new(IscsiServer::new(events.clone()), address);
+        let cluster = Cluster::new(State::new("test", address, address, 1), data_plane, events);
+        Api { cluster: Arc::new(cluster), auth: BasicAuth::new(Vec::new()) }
+    }
+
+    fn json_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            // Small numbers hit objects that exist, the others hit bounds.
+            (0_i64..4).prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            (1_000_000_000_i64..20_000_000_000).prop_map(Value::from),
+            prop_oneof!["active", "locked", "readOnly", "12", "", "nodes", "[a-z-]{1,8}", ".{0,70}"]
+                .prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 8, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec(("minIOPS|maxIOPS|burstIOPS|[a-z]{1,4}", inner), 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn request() -> impl Strategy<Value = Value> {
+        let params = prop::collection::vec((prop::sample::select(&MEMBERS[..]), json_value()), 0..6)
+            .prop_map(|members| members.into_iter().map(|(name, value)| (name.to_owned(), value)))
+            .prop_map(|members| Value::Object(members.collect()));
+        let id =
+            prop_oneof![Just(Value::Null), any::<i64>().prop_map(Value::from), ".*".prop_map(Value::from)];
+        (prop::sample::select(&METHODS[..]), params, id)
+            .prop_map(|(method, params, id)| json!({"method": method, "params": params, "id": id}))
+    }
+
+    fn is_answer(envelope: &Value) -> bool {
+        let (result, error) = (envelope.get("result"), envelope.get("error"));
+        envelope.get("id").is_some()
+            && match (result, error) {
+                (Some(result), None) => result.is_object(),
+                (None, Some(error)) => error["name"].as_str().is_some_and(|name| name.starts_with('x')),
+                _ => false,
+            }
+    }
+
+    proptest! {
+        #[test]
+        fn any_sequence_of_requests_is_answered(requests in prop::collection::vec(request(), 1..30)) {
+            let api = api();
+            for request in requests {
+                let envelope = api.call_body(request.to_string().as_bytes());
+                prop_assert!(is_answer(&envelope), "{request} -> {envelope}");
+                prop_assert_eq!(&envelope["id"], &request["id"]);
+            }
+        }
+
+        #[test]
+        fn any_json_and_any_bytes_are_answered(value in json_value(), bytes in any::<Vec<u8>>()) {
+            let api = api();
+            prop_assert!(is_answer(&api.call_body(value.to_string().as_bytes())));
+            prop_assert!(is_answer(&api.call_body(&bytes)));
+        }
+    }
+}

@@ -33,6 +33,15 @@ impl Params {
         self.0.shift_remove(member).filter(|value| !value.is_null())
     }
 
+    /// Whether the parameter was given as null, for the few where that is not "not given".
+    pub(super) fn take_null(&mut self, member: &str) -> bool {
+        let null = self.0.get(member).is_some_and(Value::is_null);
+        if null {
+            self.0.shift_remove(member);
+        }
+        null
+    }
+
     /// A whole number; also as text or as a float without fraction. Empty text means "not given".
     pub(super) fn find_integer(&mut self, member: &'static str) -> Result<Option<i64>, ApiError> {
         match self.take(member) {
