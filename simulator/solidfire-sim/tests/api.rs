@@ -1,5 +1,7 @@
 //! Real HTTPS requests, in the forms that real clients use.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail the test")]
+
 use std::time::Duration;
 
 use clap::Parser as _;

@@ -1,5 +1,7 @@
 //! The machine without its skins: transitions, refusals, and what initiators notice of them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail the test")]
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
 use solidfire_sim::state::{
