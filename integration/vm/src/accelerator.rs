@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use vm_guest::command::Command;
 
+use crate::channel::Life;
 use crate::image::{Cache, Image, Key, at};
 use crate::machine::{Machine, Plan};
 use crate::network::{LifAddresses, in_network};
@@ -94,7 +95,11 @@ fn prove(image: &Image) -> Accelerator {
     let proof = in_network(&LifAddresses::default(), async |network| {
         let plan = Plan { image, accelerator: Accelerator::Kvm, index: 1, saved: None };
         let machine = Machine::start(&network, &plan).await?;
-        machine.channel.await_boot(0, PROOF_WITHIN).await.map_err(|error| machine.explain(error))
+        machine
+            .channel
+            .await_boot(Life::default(), 0, PROOF_WITHIN)
+            .await
+            .map_err(|error| machine.explain(error))
     });
     match proof {
         Ok(Ok(())) => Accelerator::Kvm,

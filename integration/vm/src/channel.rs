@@ -18,8 +18,8 @@ use crate::guest::GuestError;
 #[derive(Debug, Default)]
 struct Waiting {
     answers: HashMap<u64, oneshot::Sender<(Reply, Vec<u8>)>>,
-    /// QEMU has ended: nothing will be answered any more.
-    gone: bool,
+    /// Nothing will be answered any more.
+    closed: bool,
 }
 
 /// One node's control channel.
@@ -28,9 +28,19 @@ pub(crate) struct Channel {
     next: AtomicU64,
     outgoing: mpsc::UnboundedSender<Vec<u8>>,
     waiting: Mutex<Waiting>,
-    /// How often the node has announced itself.
-    boots: watch::Sender<u64>,
+    life: watch::Sender<Life>,
     was_reset: Notify,
+}
+
+/// What has become of the node so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Life {
+    /// How often it has announced itself.
+    pub(crate) boots: u64,
+    /// How often it was reset, whoever caused it.
+    pub(crate) resets: u64,
+    /// QEMU has ended.
+    pub(crate) gone: bool,
 }
 
 /// Where in the conversation the channel takes over.
@@ -51,7 +61,7 @@ impl Channel {
             next: AtomicU64::new(1),
             outgoing,
             waiting: Mutex::default(),
-            boots: watch::Sender::new(u64::from(start == Start::Restored)),
+            life: watch::Sender::new(Life { boots: u64::from(start == Start::Restored), ..Life::default() }),
             was_reset: Notify::new(),
         });
         tokio::spawn(write(writer, queue));
@@ -62,21 +72,30 @@ impl Channel {
     /// The node was reset: what is under way will not be answered, and half a frame not finished.
     pub(crate) fn note_reset(&self) {
         self.was_reset.notify_one();
-        self.drop_waiting(false);
+        self.life.send_modify(|life| life.resets += 1);
+        self.drop_waiting();
     }
 
-    /// How often the node has announced itself.
-    pub(crate) fn boots(&self) -> u64 {
-        *self.boots.borrow()
+    /// What has become of the node so far.
+    pub(crate) fn life(&self) -> Life {
+        *self.life.borrow()
     }
 
-    /// Waits for one more announcement than `seen`.
-    pub(crate) async fn await_boot(&self, seen: u64, deadline: Duration) -> Result<(), GuestError> {
-        let mut boots = self.boots.subscribe();
-        let announced = boots.wait_for(|boots| *boots > seen || *boots == GONE);
-        match tokio::time::timeout(deadline, announced).await {
+    /// Waits for one more announcement than in `before`, with at most `resets` on the way: a node
+    /// that is reset once more has panicked, and would do so again.
+    pub(crate) async fn await_boot(
+        &self,
+        before: Life,
+        resets: u64,
+        deadline: Duration,
+    ) -> Result<(), GuestError> {
+        let mut life = self.life.subscribe();
+        let decided =
+            life.wait_for(|now| now.boots > before.boots || now.resets > before.resets + resets || now.gone);
+        match tokio::time::timeout(deadline, decided).await {
             Err(_) => Err(GuestError::Late { request: "boot".to_owned(), deadline }),
-            Ok(Ok(boots)) if *boots != GONE => Ok(()),
+            Ok(Ok(now)) if now.boots > before.boots && !now.gone => Ok(()),
+            Ok(Ok(now)) if !now.gone => Err(GuestError::Restarted),
             Ok(_) => Err(GuestError::Gone),
         }
     }
@@ -93,7 +112,7 @@ impl Channel {
         let (answer, answered) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            if waiting.gone {
+            if waiting.closed {
                 return Err(GuestError::Gone);
             }
             waiting.answers.insert(id, answer);
@@ -102,7 +121,7 @@ impl Channel {
         match tokio::time::timeout(deadline, answered).await {
             Ok(Ok((Reply::Failed { reason }, _))) => Err(GuestError::Failed { reason }),
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) if self.boots() == GONE => Err(GuestError::Gone),
+            Ok(Err(_)) if self.life().gone => Err(GuestError::Gone),
             Ok(Err(_)) => Err(GuestError::Restarted),
             Err(_) => {
                 self.waiting.lock().unwrap_or_else(PoisonError::into_inner).answers.remove(&id);
@@ -111,20 +130,24 @@ impl Channel {
         }
     }
 
-    fn drop_waiting(&self, gone: bool) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.gone |= gone;
-        waiting.answers.clear();
+    fn drop_waiting(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).answers.clear();
+    }
+
+    fn close(&self) {
+        self.life.send_modify(|life| life.gone = true);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.drop_waiting();
     }
 
     fn deliver(&self, frame: Frame<Reply>) {
         let Frame { envelope: Envelope { id, message }, body } = frame;
         if let Reply::Hello { kernel, uptime_ms } = message {
             tracing::debug!(kernel, uptime_ms, "node announced itself");
-            self.drop_waiting(false);
+            self.drop_waiting();
             // The node reads nothing before this.
             let _gone = self.outgoing.send(SYNC.to_vec());
-            self.boots.send_modify(|boots| *boots += 1);
+            self.life.send_modify(|life| life.boots += 1);
             return;
         }
         let waits = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).answers.remove(&id);
@@ -133,9 +156,6 @@ impl Channel {
         }
     }
 }
-
-/// In place of a number of boots: QEMU has ended.
-const GONE: u64 = u64::MAX;
 
 fn summary(request: &Request) -> String {
     match request {
@@ -169,8 +189,7 @@ async fn read(mut reader: OwnedReadHalf, channel: Arc<Channel>, start: Start) {
             Ok(count) if count > 0 => stream.bytes.extend(piece.iter().take(count)),
             ended => {
                 report_end(ended);
-                channel.boots.send_replace(GONE);
-                channel.drop_waiting(true);
+                channel.close();
                 return;
             }
         }

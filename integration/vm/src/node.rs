@@ -11,6 +11,9 @@ use crate::machine::{Machine, MachineError, Plan, mac};
 use crate::network::{Fabric, Network};
 use crate::template::{BOOT_WITHIN, Template};
 
+/// One reset may show as two: the firmware finds its own memory used, restores it and resets again.
+const RESETS_OF_ONE: u64 = 2;
+
 /// What distinguishes one node from another.
 #[derive(Clone, Debug)]
 pub struct NodeSpec {
@@ -91,10 +94,10 @@ impl Node {
     /// # Errors
     /// It does not boot; the error shows its console.
     pub async fn system_reset(&self) -> Result<(), MachineError> {
-        let seen = self.machine.channel.boots();
+        let before = self.machine.channel.life();
         self.machine.qmp.execute("system_reset", json!({})).await?;
         let explain = |error: GuestError| self.machine.explain(error);
-        self.machine.channel.await_boot(seen, BOOT_WITHIN).await.map_err(explain)?;
+        self.machine.channel.await_boot(before, RESETS_OF_ONE, BOOT_WITHIN).await.map_err(explain)?;
         self.personalise().await
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use vm_guest::command::CommandError;
 
 use crate::accelerator::{Accelerator, qemu_version};
+use crate::channel::Life;
 use crate::guest::Guest;
 use crate::image::{Cache, CacheError, Image, Key};
 use crate::machine::{Machine, MachineError, Plan};
@@ -90,7 +91,7 @@ impl Template {
 
 async fn save(machine: &Machine, to: &Path) -> Result<(), TemplateError> {
     let explain = |error| machine.explain(error);
-    machine.channel.await_boot(0, BOOT_WITHIN).await.map_err(explain)?;
+    machine.channel.await_boot(Life::default(), 0, BOOT_WITHIN).await.map_err(explain)?;
     let guest = Guest { channel: machine.channel.clone() };
     // Programs that every test runs are read into memory once, here; dirty pages go out.
     let warm = "/usr/sbin/iscsiadm --version; /usr/sbin/multipath -h; /usr/sbin/dmsetup version; \

@@ -196,6 +196,19 @@ fn a_relay_to_nobody_closes_the_connection() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_node_that_cannot_boot_shows_its_console_without_delay() -> anyhow::Result<()> {
+    let no_program = tempfile::NamedTempFile::new()?;
+    std::fs::write(no_program.path(), b"this is no program")?;
+    let image = Image::ensure(no_program.path())?;
+    let started = Instant::now();
+    let error = Template::ensure(&image).err().context("a node without a control program booted")?;
+    let text = format!("{:#}", anyhow::Error::from(error));
+    ensure!(text.contains("Kernel panic"), "{text}");
+    ensure!(started.elapsed() < Duration::from_secs(60), "it took {:?} to say so", started.elapsed());
+    Ok(())
+}
+
+#[test]
 fn an_idle_node_shows_the_same_state_twice() -> anyhow::Result<()> {
     scenario(async |network, template| {
         let node = restore(&template, &network, 1).await?;

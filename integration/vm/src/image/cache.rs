@@ -6,8 +6,15 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
+
+/// Prefix of entries under construction.
+const BUILDING: &str = "building-";
+
+/// An entry that nobody asked for in this time goes when another is built.
+const UNUSED: Duration = Duration::from_secs(5 * 24 * 3600);
 
 /// Why the cache cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,15 +63,14 @@ impl Cache {
         build: impl FnOnce(&Path) -> Result<(), E>,
     ) -> Result<PathBuf, E> {
         let entry = self.root.join(name);
+        let lock = self.lock(name)?;
+        at("touch the lock of", &entry, lock.set_modified(SystemTime::now()))?;
         if entry.is_dir() {
             return Ok(entry);
         }
-        let _locked = self.lock(name)?;
-        if entry.is_dir() {
-            return Ok(entry);
-        }
+        self.prune();
         let aside = tempfile::Builder::new()
-            .prefix("building-")
+            .prefix(BUILDING)
             .tempdir_in(&self.root)
             .map_err(|source| CacheError::Io { action: "create in", path: self.root.clone(), source })?;
         build(aside.path())?;
@@ -73,9 +79,28 @@ impl Cache {
         Ok(entry)
     }
 
+    /// Removes entries that nobody has asked for in a while, and half-built ones of processes
+    /// that were killed. What cannot be removed now is left for the next time.
+    fn prune(&self) {
+        let Ok(entries) = fs::read_dir(&self.root) else { return };
+        for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let used = if name.starts_with(BUILDING) { entry.path() } else { self.lock_path(&name) };
+            let age = fs::metadata(used).and_then(|file| file.modified()).map(|at| at.elapsed());
+            if matches!(age, Ok(Ok(age)) if age > UNUSED) {
+                tracing::info!(name, "removing what was not used for a while from the cache");
+                let _later = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
+    fn lock_path(&self, name: &str) -> PathBuf {
+        self.root.join(format!("{name}.lock"))
+    }
+
     /// Holds the lock of `name` until the file is dropped.
-    pub(crate) fn lock(&self, name: &str) -> Result<File, CacheError> {
-        let path = self.root.join(format!("{name}.lock"));
+    fn lock(&self, name: &str) -> Result<File, CacheError> {
+        let path = self.lock_path(name);
         let file = at("create", &path, File::create(&path))?;
         at("lock", &path, file.lock())?;
         Ok(file)
@@ -140,6 +165,20 @@ mod tests {
         assert!(failed.is_err());
         let left: Vec<_> = fs::read_dir(directory.path()).unwrap().flatten().map(|e| e.file_name()).collect();
         assert_eq!(left, ["entry.lock"]);
+    }
+
+    #[test]
+    fn what_nobody_asked_for_lately_goes_and_the_rest_stays() {
+        let (directory, cache) = cache();
+        let path = directory.path();
+        for name in ["old", "new"] {
+            cache.ensure::<CacheError>(name, |_| Ok(())).unwrap();
+        }
+        let long_ago = SystemTime::now() - UNUSED - Duration::from_secs(1);
+        File::options().write(true).open(path.join("old.lock")).unwrap().set_modified(long_ago).unwrap();
+        cache.ensure::<CacheError>("third", |_| Ok(())).unwrap();
+        let present = ["old", "new", "third"].map(|name| path.join(name).is_dir());
+        assert_eq!(present, [false, true, true]);
     }
 
     #[test]
