@@ -134,3 +134,90 @@ fn target(export: Export, volume: Volume, svip: SocketAddr) -> Target {
         luns: vec![lun],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use levers::EventLog;
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+    use crate::state::{ChapSecret as Secret, UniqueId, VolumeNames};
+
+    const ID: VolumeId = VolumeId(1);
+
+    fn data_plane() -> DataPlane {
+        DataPlane::new(IscsiServer::new(EventLog::new()), "127.0.0.1:3260".parse().unwrap())
+    }
+
+    fn export(size: u64) -> Export {
+        Export {
+            volume: ID,
+            names: VolumeNames::of(UniqueId::draw(&mut StdRng::seed_from_u64(1)), "v", ID),
+            size,
+            block: LogicalBlock::Native4096,
+            read_only: false,
+            login: Login::Chap {
+                username: "tenant".into(),
+                initiator_secret: Secret::parse("i", "initiator-sec").unwrap(),
+                target_secret: Secret::parse("t", "target-secret").unwrap(),
+            },
+        }
+    }
+
+    fn first_bytes(data_plane: &DataPlane) -> [u8; 4] {
+        let mut bytes = [0; 4];
+        data_plane.find_content(ID).unwrap().read_at(0, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_withdrawn_volume_keeps_its_data_until_it_is_discarded() {
+        let data_plane = data_plane();
+        data_plane.apply(DataPlaneChange::Publish(export(1 << 20)));
+        data_plane.find_content(ID).unwrap().write_at(0, b"data").unwrap();
+        data_plane.apply(DataPlaneChange::Withdraw(ID));
+        assert_eq!(first_bytes(&data_plane), *b"data");
+        data_plane.apply(DataPlaneChange::Publish(export(1 << 20)));
+        assert_eq!(first_bytes(&data_plane), *b"data");
+        data_plane.apply(DataPlaneChange::Withdraw(ID));
+        data_plane.apply(DataPlaneChange::Discard(ID));
+        assert!(data_plane.find_content(ID).is_none());
+    }
+
+    #[test]
+    fn a_volume_grows_without_losing_what_it_holds() {
+        let data_plane = data_plane();
+        data_plane.apply(DataPlaneChange::Publish(export(1 << 20)));
+        let content = data_plane.find_content(ID).unwrap();
+        content.write_at(0, b"data").unwrap();
+        data_plane.apply(DataPlaneChange::Publish(export(2 << 20)));
+        assert_eq!(content.size(), 2 << 20);
+        assert_eq!(first_bytes(&data_plane), *b"data");
+        assert_eq!(data_plane.allocated(ID), 4096);
+    }
+
+    #[test]
+    fn a_target_shows_the_identity_of_a_solidfire_volume() {
+        let export = export(1 << 20);
+        let names = export.names.clone();
+        let target = target(export, Volume::new(1 << 20), "127.0.0.1:3260".parse().unwrap());
+        assert_eq!(target.iqn, names.iqn);
+        let lun = target.luns.first().unwrap();
+        assert_eq!((lun.number, lun.block_size), (0, BlockSize::Native4096));
+        assert_eq!((lun.identity.vendor.as_str(), lun.identity.product.as_str()), ("SolidFir", "SSD SAN"));
+        assert_eq!(lun.identity.serial, names.eui.to_string());
+        assert_eq!((lun.identity.naa, lun.identity.eui), (names.naa.0, Some(names.eui.0)));
+        assert!(lun.optimized_groups.is_empty(), "no ALUA");
+        assert!(
+            matches!(target.auth.default, Auth::Chap { ref user, mutual: Some(_), .. } if user == "tenant")
+        );
+    }
+
+    #[test]
+    fn nobody_logs_in_to_a_volume_of_a_locked_account() {
+        let export = Export { login: Login::Refused, ..export(1 << 20) };
+        let target = target(export, Volume::new(1 << 20), "127.0.0.1:3260".parse().unwrap());
+        assert!(matches!(target.auth.default, Auth::Deny));
+    }
+}
