@@ -41,7 +41,7 @@ pub(crate) async fn serve_streams(listener: TcpListener, dispatcher: Dispatcher)
                     tracing::debug!(%peer, "connected");
                     match serve_stream(stream, client, dispatcher).await {
                         Ok(()) => tracing::debug!(%peer, "disconnected"),
-                        Err(error) => tracing::debug!(%peer, %error, "connection cut"),
+                        Err(error) => tracing::debug!(%peer, ?error, "connection cut"),
                     }
                     drop(slot);
                 });

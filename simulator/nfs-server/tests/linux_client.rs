@@ -1,0 +1,211 @@
+//! The Linux kernel's NFS client, in a worker node, against this server. Needs root and QEMU.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use levers::EventLog;
+use nfs_server::{AuthRule, Export, ExportPolicy, ExportRule, FileTree, NfsServer, RootAttributes};
+use vm::{Fabric, Guest, Image, LifAddresses, Network, Node, NodeSpec, Template};
+
+/// For a script in the node.
+const SOON: Duration = Duration::from_secs(60);
+const CAPACITY: u64 = 256 << 20;
+const NFS_PORT: u16 = 2049;
+const PORTMAP_PORT: u16 = 111;
+
+fn lif() -> Ipv4Addr {
+    Fabric::A.at(101)
+}
+
+/// An SVM with one LIF and one volume.
+struct Svm {
+    server: NfsServer,
+    tree: FileTree,
+}
+
+impl Svm {
+    async fn start() -> anyhow::Result<Self> {
+        let server = NfsServer::new(EventLog::new());
+        server.bind_lif((lif(), NFS_PORT).into()).await?;
+        server.bind_portmap((lif(), PORTMAP_PORT).into(), NFS_PORT).await?;
+        let tree = FileTree::new(CAPACITY, RootAttributes { mode: 0o777, uid: 0, gid: 0 });
+        let svm = Self { server, tree };
+        svm.export_to(&["192.168.0.0/24"], AuthRule::Any);
+        Ok(svm)
+    }
+
+    /// Exports the volume to these clients, and to no others.
+    fn export_to(&self, clients: &[&str], rw: AuthRule) {
+        let clients = clients.iter().map(|text| text.parse().expect("a client match")).collect();
+        let rule = ExportRule {
+            index: 1,
+            clients,
+            ro: AuthRule::Any,
+            rw,
+            superuser: AuthRule::Any,
+            anonymous_uid: 65534,
+        };
+        let policy = Arc::new(ExportPolicy { name: "test".into(), rules: vec![rule] });
+        self.server.put_export(Export { path: "/vol1".into(), tree: self.tree.clone(), policy });
+    }
+}
+
+fn scenario(
+    run: impl AsyncFnOnce(Network, Template, Svm) -> anyhow::Result<()> + Send,
+) -> anyhow::Result<()> {
+    let image = Image::ensure(&Image::default_guest_program()?)?;
+    let template = Template::ensure(&image)?;
+    let lifs = LifAddresses { a: vec![lif()], b: Vec::new() };
+    vm::in_network(&lifs, async |network| run(network, template, Svm::start().await?).await)?
+}
+
+async fn node(network: &Network, template: &Template, index: u8) -> anyhow::Result<Node> {
+    Ok(Node::restore(template, network, NodeSpec::new(format!("worker-{index}"), index)).await?)
+}
+
+/// Runs a script with `set -eux`; its standard output.
+async fn script(guest: &Guest, text: &str) -> anyhow::Result<String> {
+    let output = guest.shell(&format!("set -eux\n{text}"), SOON).await?;
+    anyhow::ensure!(
+        output.ended.is_success(),
+        "{:?}\n{}{}",
+        output.ended,
+        output.stdout_text(),
+        output.stderr_text()
+    );
+    Ok(output.stdout_text().into_owned())
+}
+
+/// Runs a script that must fail; its standard error.
+async fn failure(guest: &Guest, text: &str) -> anyhow::Result<String> {
+    let output = guest.run(["/bin/sh", "-c", text], SOON).await?;
+    anyhow::ensure!(!output.ended.is_success(), "{text} succeeded: {}", output.stdout_text());
+    Ok(output.stderr_text().into_owned())
+}
+
+/// Mounts as a person would, plus `options`.
+async fn mount(guest: &Guest, options: &str) -> anyhow::Result<()> {
+    let mount = format!("mount -t nfs -o vers=3,nolock{options} 192.168.0.101:/vol1 /mnt/v");
+    script(guest, &format!("mkdir -p /mnt/v; {mount}")).await?;
+    Ok(())
+}
+
+/// Without attribute caches, what another did is seen at once.
+const UNCACHED: &str = ",actimeo=0,lookupcache=none";
+
+#[test]
+fn a_plain_v3_mount_finds_its_ports_and_behaves_as_a_file_system() -> anyhow::Result<()> {
+    scenario(async |network, template, svm| {
+        let node = node(&network, &template, 1).await?;
+        let guest = node.guest();
+        mount(&guest, "").await?;
+        assert_eq!(svm.server.clients()[0].machine, "worker-1");
+        script(&guest, include_str!("posix.sh")).await?;
+        let df = script(&guest, "df -B1 /mnt/v | tail -1").await?;
+        assert_eq!(df.split_whitespace().nth(1), Some(&*CAPACITY.to_string()), "{df}");
+        svm.tree.set_capacity(2 * CAPACITY);
+        let df = script(&guest, "df -B1 /mnt/v | tail -1").await?;
+        assert_eq!(df.split_whitespace().nth(1), Some(&*(2 * CAPACITY).to_string()), "{df}");
+        script(&guest, "umount /mnt/v").await?;
+        assert!(svm.server.clients().is_empty());
+        assert_eq!((svm.tree.used(), svm.tree.inodes()), (0, 1));
+        Ok(())
+    })
+}
+
+#[test]
+fn the_kernel_alone_mounts_without_any_port_option() -> anyhow::Result<()> {
+    scenario(async |network, template, _svm| {
+        let node = node(&network, &template, 1).await?;
+        let options = "vers=3,nolock,proto=tcp,mountproto=tcp,addr=192.168.0.101,mountaddr=192.168.0.101";
+        let mount = format!("mkdir -p /mnt/v; mount -i -t nfs -o {options} 192.168.0.101:/vol1 /mnt/v");
+        script(&node.guest(), &format!("{mount}; echo x >/mnt/v/x; umount /mnt/v")).await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn what_one_node_wrote_the_other_reads() -> anyhow::Result<()> {
+    scenario(async |network, template, _svm| {
+        let (one, two) = tokio::try_join!(node(&network, &template, 1), node(&network, &template, 2))?;
+        mount(&one.guest(), UNCACHED).await?;
+        mount(&two.guest(), UNCACHED).await?;
+        let fill =
+            "dd if=/dev/urandom of=/mnt/v/data bs=1M count=48 2>/dev/null; sync; sha256sum /mnt/v/data";
+        let written = script(&one.guest(), fill).await?;
+        assert_eq!(script(&two.guest(), "sha256sum /mnt/v/data").await?, written);
+        script(&two.guest(), "mv /mnt/v/data /mnt/v/moved; echo more >>/mnt/v/moved").await?;
+        let seen = script(&one.guest(), "ls /mnt/v; tail -c 5 /mnt/v/moved").await?;
+        assert_eq!(seen, "moved\nmore\n");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_rule_taken_away_cuts_a_mounted_node_off_and_back_it_goes_on() -> anyhow::Result<()> {
+    scenario(async |network, template, svm| {
+        let node = node(&network, &template, 1).await?;
+        let guest = node.guest();
+        mount(&guest, UNCACHED).await?;
+        script(&guest, "echo before >/mnt/v/f; sync").await?;
+        svm.export_to(&["192.168.0.0/24"], AuthRule::Never);
+        let read_only = failure(&guest, "echo during >/mnt/v/g").await?;
+        assert!(read_only.contains("Read-only file system"), "{read_only}");
+        script(&guest, "grep before /mnt/v/f").await?;
+        svm.export_to(&["192.168.0.99"], AuthRule::Any);
+        for attempt in ["ls /mnt/v", "cat /mnt/v/f", "echo during >/mnt/v/h"] {
+            let denied = failure(&guest, attempt).await?;
+            assert!(denied.contains("Permission denied"), "{attempt}: {denied}");
+        }
+        let mount = "mkdir /mnt/w; mount -t nfs -o vers=3,nolock 192.168.0.101:/vol1 /mnt/w";
+        let denied = failure(&guest, mount).await?;
+        assert!(denied.contains("access denied by server"), "{denied}");
+        svm.export_to(&["192.168.0.0/24"], AuthRule::Any);
+        // The kernel keeps what ACCESS told of an inode until that changes or is forgotten.
+        let forget = "echo 2 >/proc/sys/vm/drop_caches";
+        script(&guest, &format!("grep before /mnt/v/f; {forget}; echo after >/mnt/v/f; ls /mnt/v")).await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_removed_export_is_a_stale_handle_on_the_node() -> anyhow::Result<()> {
+    scenario(async |network, template, svm| {
+        let node = node(&network, &template, 1).await?;
+        let guest = node.guest();
+        mount(&guest, UNCACHED).await?;
+        svm.server.remove_export("/vol1");
+        for attempt in ["stat /mnt/v/any", "ls /mnt/v"] {
+            let stale = failure(&guest, attempt).await?;
+            assert!(stale.contains("Stale file handle"), "{attempt}: {stale}");
+        }
+        script(&guest, "umount /mnt/v").await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_lif_that_goes_down_and_comes_back_costs_no_error() -> anyhow::Result<()> {
+    scenario(async |network, template, svm| {
+        let node = node(&network, &template, 1).await?;
+        let guest = node.guest();
+        mount(&guest, "").await?;
+        let writing =
+            "for i in $(seq 1 200); do echo $i >/mnt/v/$i; mv /mnt/v/$i /mnt/v/d$i; done; ls /mnt/v | wc -l";
+        let address = SocketAddr::from((lif(), NFS_PORT));
+        let flapping = async {
+            for _ in 0..5 {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                svm.server.unbind(address).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                svm.server.bind_lif(address).await?;
+            }
+            anyhow::Ok(())
+        };
+        let (count, flapped) = tokio::join!(script(&guest, writing), flapping);
+        flapped?;
+        assert_eq!(count?, "200\n");
+        Ok(())
+    })
+}
