@@ -18,20 +18,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
+use levers::PortalFault;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-/// What a data portal (an iSCSI or NFS listener) does to its clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PortalFault {
-    /// It works.
-    None,
-    /// Connections are reset and new ones refused: a LIF that is down.
-    Refuse,
-    /// Connections stay open and nothing is answered: a fabric that swallows.
-    Blackhole,
-}
 
 /// Which portals are meant: all of an address, or one port of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

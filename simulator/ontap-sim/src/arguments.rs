@@ -1,0 +1,180 @@
+//! The command line of `ontap-sim`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+
+use clap::Parser;
+use jiff::Timestamp;
+use sim_front::{ArgumentError, FrontArguments};
+
+use crate::dataplane::Ports;
+use crate::simulator::Configuration;
+use crate::state::{Blueprint, LifBlueprint};
+
+/// The administrator's password when none is given.
+pub const DEFAULT_PASSWORD: &str = "Netapp1!";
+
+/// A NetApp ONTAP array in one process: REST API over HTTPS, NFS and iSCSI from user space.
+///
+/// Without flags everything listens on loopback at free ports; the first line of output says where.
+#[derive(Debug, Parser)]
+#[command(name = "ontap-sim", version)]
+pub struct Arguments {
+    /// Management API, users, control endpoint.
+    #[command(flatten)]
+    pub front: FrontArguments,
+    /// Name of the data SVM
+    #[arg(long, value_name = "NAME", default_value = "svm0")]
+    pub svm: String,
+    /// Address that serves NFS, on a node; repeatable
+    #[arg(long = "nfs-lif", value_name = "ADDRESS[@NODE]")]
+    pub nfs_lifs: Vec<LifArgument>,
+    /// Port of the NFS LIFs (0: a free one; default 2049 when LIFs are given)
+    #[arg(long, value_name = "PORT")]
+    pub nfs_port: Option<u16>,
+    /// Answer as port mapper on port 111 of every NFS LIF
+    #[arg(long)]
+    pub portmap: bool,
+    /// Address that serves iSCSI, on a node; repeatable
+    #[arg(long = "iscsi-lif", value_name = "ADDRESS[@NODE]")]
+    pub iscsi_lifs: Vec<LifArgument>,
+    /// Port of the iSCSI LIFs (0: a free one; default 3260 when LIFs are given)
+    #[arg(long, value_name = "PORT")]
+    pub iscsi_port: Option<u16>,
+    /// Client match that the default export policy admits to everything; repeatable
+    #[arg(long = "default-export-rule", value_name = "CLIENTS")]
+    pub default_export_rules: Vec<String>,
+}
+
+/// `ADDRESS[@NODE]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifArgument(LifBlueprint);
+
+/// A LIF that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("write it as ADDRESS or ADDRESS@NODE, such as 192.168.0.131@sim-01")]
+pub struct LifArgumentError;
+
+impl FromStr for LifArgument {
+    type Err = LifArgumentError;
+
+    fn from_str(text: &str) -> Result<Self, LifArgumentError> {
+        let (address, node) = match text.split_once('@') {
+            Some((address, node)) if !node.is_empty() => (address, Some(node.to_owned())),
+            Some(_) => return Err(LifArgumentError),
+            None => (text, None),
+        };
+        let address = address.parse().map_err(|_| LifArgumentError)?;
+        Ok(Self(LifBlueprint { address, node }))
+    }
+}
+
+impl Arguments {
+    /// What the flags ask for.
+    ///
+    /// # Errors
+    /// [`ArgumentError`] when the password file cannot be used.
+    pub fn configuration(&self) -> Result<Configuration, ArgumentError> {
+        let administrator = self.front.administrator(DEFAULT_PASSWORD)?;
+        let now = Timestamp::now();
+        // Lower half of the clock: different at every start, which is all that is asked of it.
+        let random = u64::try_from(now.as_nanosecond() & i128::from(u32::MAX)).unwrap_or(0);
+        let loopback = |last, node: &str| LifBlueprint {
+            address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)),
+            node: Some(node.to_owned()),
+        };
+        let chosen = |lifs: &[LifArgument]| lifs.iter().map(|lif| lif.0.clone()).collect::<Vec<_>>();
+        let none_given = self.nfs_lifs.is_empty() && self.iscsi_lifs.is_empty();
+        let (nfs, iscsi) = if none_given {
+            (vec![loopback(1, "sim-01")], vec![loopback(1, "sim-01"), loopback(2, "sim-02")])
+        } else {
+            (chosen(&self.nfs_lifs), chosen(&self.iscsi_lifs))
+        };
+        let usual = |port: u16| if none_given { 0 } else { port };
+        Ok(Configuration {
+            blueprint: Blueprint {
+                seed: self.front.seed.unwrap_or(random),
+                svm: self.svm.clone(),
+                nfs,
+                iscsi,
+                management: self.front.management.ip(),
+                default_export_clients: self.default_export_rules.clone(),
+                now,
+            },
+            ports: Ports {
+                nfs: self.nfs_port.unwrap_or(usual(2049)),
+                portmap: self.portmap,
+                iscsi: self.iscsi_port.unwrap_or(usual(3260)),
+            },
+            management: self.front.management,
+            control: self.front.control,
+            users: vec![administrator],
+            ca_out: self.front.ca_out.clone(),
+        })
+    }
+
+    /// Two lines that a person can paste, for standard error.
+    pub fn usage_hint(&self, management: SocketAddr, control: SocketAddr) -> String {
+        let password = match (&self.front.password, &self.front.password_file) {
+            (None, None) => DEFAULT_PASSWORD,
+            _ => "<password>",
+        };
+        let user = &self.front.user;
+        format!(
+            "try:  curl -sku '{user}:{password}' https://{management}/api/cluster\n      \
+             curl -s http://{control}/sim/v1/state    (stop with Ctrl-C; --help for addresses and ports)"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(flags: &[&str]) -> Result<Arguments, String> {
+        let words = std::iter::once("ontap-sim").chain(flags.iter().copied());
+        Arguments::try_parse_from(words).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_administrators_flags_make_the_array_of_the_journeys() {
+        let arguments = parsed(&[
+            "--management",
+            "192.168.0.101:443",
+            "--svm",
+            "svm1",
+            "--nfs-lif",
+            "192.168.0.121",
+            "--iscsi-lif",
+            "192.168.0.131@sim-01",
+            "--iscsi-lif",
+            "192.168.1.131@sim-02",
+            "--seed",
+            "7",
+        ]);
+        let configuration = arguments.unwrap().configuration().unwrap();
+        assert_eq!((configuration.ports.nfs, configuration.ports.iscsi), (2049, 3260));
+        assert_eq!(configuration.blueprint.seed, 7);
+        let nodes: Vec<_> = configuration.blueprint.iscsi.iter().map(|lif| lif.node.as_deref()).collect();
+        assert_eq!(nodes, [Some("sim-01"), Some("sim-02")]);
+    }
+
+    #[test]
+    fn without_flags_everything_is_on_loopback_at_free_ports() {
+        let configuration = parsed(&[]).unwrap().configuration().unwrap();
+        assert!(configuration.management.ip().is_loopback() && configuration.management.port() == 0);
+        assert!(configuration.blueprint.iscsi.iter().all(|lif| lif.address.is_loopback()));
+        assert_eq!((configuration.ports.nfs, configuration.ports.iscsi), (0, 0));
+    }
+
+    #[test]
+    fn a_lif_that_cannot_be_read_is_refused_with_flag_value_and_cure() {
+        for bad in ["nonsense", "10.0.0.1@", "10.0.0.1:3260"] {
+            let error = parsed(&["--iscsi-lif", bad]).unwrap_err();
+            assert!(
+                error.contains("--iscsi-lif") && error.contains(bad) && error.contains("ADDRESS@NODE"),
+                "{error}"
+            );
+        }
+    }
+}

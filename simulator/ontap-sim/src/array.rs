@@ -1,0 +1,159 @@
+//! The array in one piece: the state behind a lock, its data planes, its users and its event log.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use levers::{EventLog, PortalFault};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use sim_front::{ControlError, Controlled, Digest, PortalSelector};
+
+use crate::dataplane::DataPlanes;
+use crate::rest::{self, Answer, Call, Method};
+use crate::state::{Cluster, LunId};
+
+/// Bytes read at once when a LUN is digested.
+const DIGEST_CHUNK: usize = 1 << 20;
+
+/// A running array.
+#[derive(Debug, Clone)]
+pub struct Array {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    cluster: Mutex<Cluster>,
+    planes: DataPlanes,
+    events: EventLog,
+}
+
+impl Array {
+    /// Puts the state and its data planes together and applies what the state wants from them.
+    pub fn new(mut cluster: Cluster, planes: DataPlanes, events: EventLog) -> Self {
+        let changes = cluster.take_changes();
+        planes.apply(&cluster, changes);
+        Self { shared: Arc::new(Shared { cluster: Mutex::new(cluster), planes, events }) }
+    }
+
+    /// Answers a call. The data planes have done their part when it returns.
+    pub fn answer(&self, call: &Call) -> Answer {
+        let answer = {
+            let mut cluster = self.shared.cluster.lock();
+            cluster.set_clock(Timestamp::now());
+            if call.method == Method::Get {
+                cluster.set_usage(self.shared.planes.usage());
+            }
+            let answer = rest::answer(&mut cluster, call);
+            let changes = cluster.take_changes();
+            self.shared.planes.apply(&cluster, changes);
+            answer
+        };
+        self.record(call, &answer);
+        answer
+    }
+
+    /// The data planes.
+    pub fn planes(&self) -> &DataPlanes {
+        &self.shared.planes
+    }
+
+    /// The event log.
+    pub fn event_log(&self) -> &EventLog {
+        &self.shared.events
+    }
+
+    /// Reads something from the state.
+    pub fn read<T>(&self, look: impl FnOnce(&Cluster) -> T) -> T {
+        look(&self.shared.cluster.lock())
+    }
+
+    /// Bodies are not logged: they may hold CHAP passwords.
+    fn record(&self, call: &Call, answer: &Answer) {
+        let error = answer.body.pointer("/error/code").cloned();
+        let job = answer.body.pointer("/job/uuid").cloned();
+        let mut fields = json!({
+            "method": call.method.name(),
+            "path": call.path,
+            "query": call.query,
+            "status": answer.status,
+        });
+        if let Some(members) = fields.as_object_mut() {
+            members.extend(error.map(|code| ("error".to_owned(), code)));
+            members.extend(job.map(|job| ("job".to_owned(), job)));
+        }
+        let failed = answer.status >= StatusCode::BAD_REQUEST.as_u16();
+        tracing::debug!(method = call.method.name(), path = %call.path, status = answer.status, failed, "answered");
+        self.shared.events.record("rest.call", fields);
+    }
+
+    fn require_lun(&self, name: &str) -> Result<LunId, ControlError> {
+        self.read(|cluster| {
+            let wanted = |lun: &&crate::state::lun::Lun| lun.path == name || lun.id.to_string() == name;
+            cluster.luns.values().find(wanted).map(|lun| lun.id).ok_or_else(|| {
+                let known: Vec<_> = cluster.luns.values().map(|lun| lun.path.as_str()).take(20).collect();
+                ControlError::NotFound {
+                    message: format!("no LUN `{name}`; there are [{}]", known.join(", ")),
+                }
+            })
+        })
+    }
+}
+
+impl Controlled for Array {
+    fn events(&self, since: u64) -> Value {
+        let events = self.shared.events.snapshot();
+        json!(events.into_iter().filter(|event| event.sequence >= since).collect::<Vec<_>>())
+    }
+
+    fn state(&self) -> Value {
+        let planes = &self.shared.planes;
+        let mut state = {
+            let mut cluster = self.shared.cluster.lock();
+            cluster.set_usage(planes.usage());
+            rest::portrait(&cluster)
+        };
+        state.insert("iscsi_sessions".into(), json!(planes.sessions()));
+        let mounts = planes.nfs_clients().into_iter().map(|client| {
+            json!({ "client": client.client.to_string(), "machine": client.machine, "path": client.path })
+        });
+        state.insert("nfs_mounts".into(), mounts.collect());
+        Value::Object(state)
+    }
+
+    fn digest(&self, name: &str) -> Result<Digest, ControlError> {
+        let lun = self.require_lun(name)?;
+        let gone = || ControlError::NotFound { message: format!("LUN `{name}` has just been deleted") };
+        let content = self.shared.planes.content_of(lun).ok_or_else(gone)?.to_volume();
+        let failed = |error: blockstore::BlockError| ControlError::Failed { message: error.to_string() };
+        let (mut sha256, mut buffer) = (Sha256::new(), vec![0; DIGEST_CHUNK]);
+        let bytes = content.size();
+        let mut offset = 0;
+        while offset < bytes {
+            let length = usize::try_from(bytes - offset).map_or(DIGEST_CHUNK, |left| left.min(DIGEST_CHUNK));
+            let chunk = buffer.get_mut(..length).unwrap_or_default();
+            content.read_at(offset, chunk).map_err(failed)?;
+            sha256.update(&*chunk);
+            offset = offset.saturating_add(length as u64);
+        }
+        let sha256 = sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Digest { sha256, bytes })
+    }
+
+    fn set_portal_fault(&self, portal: PortalSelector, fault: PortalFault) -> Result<(), ControlError> {
+        let planes = &self.shared.planes;
+        if planes.set_portal_fault(|address| portal.selects(address), fault) > 0 {
+            self.shared.events.record(
+                "control.portal_fault",
+                json!({ "portal": portal.address.to_string(), "port": portal.port, "fault": fault }),
+            );
+            return Ok(());
+        }
+        let known: Vec<_> = planes.portals().iter().map(|portal| portal.address.to_string()).collect();
+        Err(ControlError::NotFound {
+            message: format!("no iSCSI portal at {}; there are {}", portal.address, known.join(", ")),
+        })
+    }
+}

@@ -1,0 +1,417 @@
+//! Makes true on the wire what the state decided: applies [`DataPlaneChange`]s to the iSCSI target
+//! and the NFS servers.
+//!
+//! What stands behind identifiers (content of LUNs, file trees) lives here; the state has only the
+//! identifiers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use blockstore::Volume as Content;
+use iscsi_target::{
+    Auth, AuthPolicy, BlockSize, ChapSecret, Identity, IscsiServer, Lun as LogicalUnit, PortGroup, Portal,
+    PortalError, SessionInfo, Target, Visibility,
+};
+use levers::{EventLog, PortalFault};
+use nfs_server::{
+    AuthRule, Export, ExportPolicy as WirePolicy, ExportRule as WireRule, FileTree, LifError, MountedClient,
+    NfsServer, RootAttributes,
+};
+use parking_lot::Mutex;
+use tracing::{info, warn};
+
+use crate::state::export::{ExportPolicy, ExportRule, Flavours};
+use crate::state::iscsi::{Authentication, ChapUser};
+use crate::state::lun::Serial;
+use crate::state::{Cluster, DataPlaneChange, LifService, LunId, NodeId, SvmId, Usage, VolumeId};
+
+/// uid that callers become whom nobody knows, where a rule names none that we understand.
+const NOBODY: u32 = 65_534;
+
+/// Where data LIFs listen.
+#[derive(Debug, Clone, Copy)]
+pub struct Ports {
+    /// NFS and MOUNT.
+    pub nfs: u16,
+    /// Whether a port mapper answers on port 111 of each NFS LIF.
+    pub portmap: bool,
+    /// iSCSI.
+    pub iscsi: u16,
+}
+
+/// A data LIF that could not be brought up.
+#[derive(Debug, thiserror::Error)]
+pub enum BringUpError {
+    /// An NFS LIF.
+    #[error("--nfs-lif {0}: cannot be served; give an address of this host whose port is free")]
+    Nfs(SocketAddr, #[source] LifError),
+    /// The port mapper of an NFS LIF.
+    #[error(
+        "--portmap on {0}: cannot be served; stop the other port mapper, run as root, or leave the flag out"
+    )]
+    Portmap(SocketAddr, #[source] LifError),
+    /// An iSCSI LIF.
+    #[error("--iscsi-lif {0}: cannot be served; give an address of this host whose port is free")]
+    Iscsi(SocketAddr, #[source] PortalError),
+}
+
+/// An iSCSI portal that is up.
+#[derive(Debug, Clone)]
+pub struct BoundPortal {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its target portal group tag.
+    pub tag: u16,
+    /// Name of the node it is on.
+    pub node: String,
+    /// Whose target it serves.
+    pub svm: SvmId,
+}
+
+/// An NFS LIF that is up.
+#[derive(Debug, Clone)]
+pub struct BoundNfs {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whose namespace it serves.
+    pub svm: SvmId,
+}
+
+/// The data planes of one array.
+#[derive(Debug)]
+pub struct DataPlanes {
+    iscsi: IscsiServer,
+    portals: Vec<BoundPortal>,
+    nfs_lifs: Vec<BoundNfs>,
+    served: Mutex<Served>,
+}
+
+#[derive(Debug, Default)]
+struct Served {
+    nfs: BTreeMap<SvmId, NfsServer>,
+    trees: BTreeMap<VolumeId, FileTree>,
+    targets: BTreeMap<SvmId, TargetState>,
+    luns: BTreeMap<LunId, Disk>,
+}
+
+/// What a target is built from.
+#[derive(Debug)]
+struct TargetState {
+    iqn: String,
+    alias: String,
+    auth: Auth,
+    /// What each initiator sees.
+    views: BTreeMap<String, Vec<(u16, LunId)>>,
+}
+
+/// A LUN, as the target needs it.
+#[derive(Debug, Clone)]
+struct Disk {
+    content: Content,
+    serial: Serial,
+    unmap: bool,
+    optimised: u16,
+}
+
+impl DataPlanes {
+    /// Brings up every LIF of `cluster`. Nothing is served on them until changes are applied.
+    ///
+    /// # Errors
+    /// [`BringUpError`] for the first LIF that cannot listen.
+    pub async fn bring_up(cluster: &Cluster, ports: Ports, events: &EventLog) -> Result<Self, BringUpError> {
+        let iscsi = IscsiServer::new(events.clone());
+        let mut served = Served::default();
+        for svm in &cluster.svms {
+            served.nfs.insert(svm.id, NfsServer::new(events.clone()));
+            let target = TargetState {
+                iqn: svm.iscsi.target.clone(),
+                alias: svm.iscsi.alias.clone(),
+                auth: Auth::Open,
+                views: BTreeMap::new(),
+            };
+            served.targets.insert(svm.id, target);
+        }
+        let (mut portals, mut nfs_lifs) = (Vec::<BoundPortal>::new(), Vec::<BoundNfs>::new());
+        for lif in &cluster.lifs {
+            match lif.service {
+                LifService::Management => {}
+                LifService::Nfs => {
+                    let Some(server) = served.nfs.get(&lif.svm) else { continue };
+                    // A free port, once chosen, serves every LIF: clients know one port for all.
+                    let port = nfs_lifs.first().map_or(ports.nfs, |first| first.address.port());
+                    let asked = SocketAddr::new(lif.address, port);
+                    let address =
+                        server.bind_lif(asked).await.map_err(|error| BringUpError::Nfs(asked, error))?;
+                    if ports.portmap {
+                        let portmap = SocketAddr::new(lif.address, 111);
+                        server
+                            .bind_portmap(portmap, address.port())
+                            .await
+                            .map_err(|error| BringUpError::Portmap(portmap, error))?;
+                    }
+                    nfs_lifs.push(BoundNfs { address, svm: lif.svm });
+                }
+                LifService::Iscsi { tag } => {
+                    let port = portals.first().map_or(ports.iscsi, |first| first.address.port());
+                    let listen = SocketAddr::new(lif.address, port);
+                    let relative_port = u16::try_from(portals.len().saturating_add(1)).unwrap_or(u16::MAX);
+                    let group = PortGroup { id: group_of(cluster, lif.node), relative_port };
+                    let address = iscsi
+                        .bind_portal(Portal { listen, tag, group })
+                        .await
+                        .map_err(|error| BringUpError::Iscsi(listen, error))?;
+                    let node = cluster.find_node(lif.node).map(|node| node.name.clone()).unwrap_or_default();
+                    portals.push(BoundPortal { address, tag, node, svm: lif.svm });
+                }
+            }
+        }
+        let planes = Self { iscsi, portals, nfs_lifs, served: Mutex::new(served) };
+        planes.put_targets(&planes.served.lock(), cluster.svms.iter().map(|svm| svm.id).collect());
+        Ok(planes)
+    }
+
+    /// Stops every LIF.
+    pub async fn take_down(&self) {
+        for portal in &self.portals {
+            self.iscsi.unbind_portal(portal.address).await;
+        }
+        for lif in &self.nfs_lifs {
+            let server = self.served.lock().nfs.get(&lif.svm).cloned();
+            if let Some(server) = server {
+                server.unbind(lif.address).await;
+                server.unbind(SocketAddr::new(lif.address.ip(), 111)).await;
+            }
+        }
+    }
+
+    /// Applies changes in order; when it returns they are true on the wire.
+    pub fn apply(&self, cluster: &Cluster, changes: Vec<DataPlaneChange>) {
+        if changes.is_empty() {
+            return;
+        }
+        let mut served = self.served.lock();
+        let mut changed_targets = BTreeSet::new();
+        for change in changes {
+            changed_targets.extend(served.apply(cluster, change));
+        }
+        self.put_targets(&served, changed_targets);
+    }
+
+    /// How much the content of volumes and LUNs takes.
+    pub fn usage(&self) -> Usage {
+        let served = self.served.lock();
+        Usage {
+            files: served.trees.iter().map(|(id, tree)| (*id, tree.used())).collect(),
+            luns: served.luns.iter().map(|(id, disk)| (*id, disk.content.allocated())).collect(),
+        }
+    }
+
+    /// The content of a LUN as it is now.
+    pub fn content_of(&self, lun: LunId) -> Option<blockstore::Snapshot> {
+        self.served.lock().luns.get(&lun).map(|disk| disk.content.snapshot())
+    }
+
+    /// iSCSI portals that are up.
+    pub fn portals(&self) -> &[BoundPortal] {
+        &self.portals
+    }
+
+    /// NFS LIFs that are up.
+    pub fn nfs_lifs(&self) -> &[BoundNfs] {
+        &self.nfs_lifs
+    }
+
+    /// iSCSI sessions.
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        self.iscsi.sessions()
+    }
+
+    /// NFS clients that told that they mounted something.
+    pub fn nfs_clients(&self) -> Vec<MountedClient> {
+        let servers: Vec<_> = self.served.lock().nfs.values().cloned().collect();
+        servers.iter().flat_map(NfsServer::clients).collect()
+    }
+
+    /// Puts `fault` on the iSCSI portals that `selects` picks; how many these are.
+    pub fn set_portal_fault(&self, selects: impl Fn(SocketAddr) -> bool, fault: PortalFault) -> usize {
+        let selected: Vec<_> =
+            self.portals.iter().map(|portal| portal.address).filter(|address| selects(*address)).collect();
+        for address in &selected {
+            info!(%address, ?fault, "portal fault");
+            self.iscsi.set_portal_fault(*address, fault);
+        }
+        selected.len()
+    }
+
+    fn put_targets(&self, served: &Served, svms: BTreeSet<SvmId>) {
+        for svm in svms {
+            let Some(state) = served.targets.get(&svm) else { continue };
+            self.iscsi.put_target(Target {
+                iqn: state.iqn.clone(),
+                alias: Some(state.alias.clone()),
+                portals: self
+                    .portals
+                    .iter()
+                    .filter(|portal| portal.svm == svm)
+                    .map(|portal| portal.address)
+                    .collect(),
+                auth: AuthPolicy { default: state.auth.clone(), initiators: BTreeMap::new() },
+                luns: served.units_of(state),
+            });
+        }
+    }
+}
+
+impl Served {
+    /// Applies one change; returns the SVM whose target must be put again.
+    fn apply(&mut self, cluster: &Cluster, change: DataPlaneChange) -> Option<SvmId> {
+        match change {
+            DataPlaneChange::CreateTree { volume, capacity, uid, gid, mode } => {
+                self.trees.insert(volume, FileTree::new(capacity, RootAttributes { mode, uid, gid }));
+                None
+            }
+            DataPlaneChange::ResizeTree { volume, capacity } => {
+                if let Some(tree) = self.trees.get(&volume) {
+                    tree.set_capacity(capacity);
+                }
+                None
+            }
+            DataPlaneChange::RemoveTree { volume } => {
+                self.trees.remove(&volume);
+                None
+            }
+            DataPlaneChange::Export { svm, path, volume, policy } => {
+                if let (Some(server), Some(tree)) = (self.nfs.get(&svm), self.trees.get(&volume)) {
+                    let policy = Arc::new(wire_policy(&policy));
+                    server.put_export(Export { path, tree: tree.clone(), policy });
+                }
+                None
+            }
+            DataPlaneChange::Unexport { svm, path } => {
+                if let Some(server) = self.nfs.get(&svm) {
+                    server.remove_export(&path);
+                }
+                None
+            }
+            DataPlaneChange::CreateLun { lun, serial, size, unmap, optimised, .. } => {
+                let optimised = group_of(cluster, optimised);
+                self.luns.insert(lun, Disk { content: Content::new(size), serial, unmap, optimised });
+                None
+            }
+            DataPlaneChange::ResizeLun { svm, lun, size } => {
+                if let Some(disk) = self.luns.get(&lun) {
+                    disk.content.resize(size);
+                }
+                Some(svm)
+            }
+            DataPlaneChange::RemoveLun { svm, lun } => {
+                self.luns.remove(&lun);
+                Some(svm)
+            }
+            DataPlaneChange::Mask { svm, initiator, luns } => {
+                let target = self.targets.get_mut(&svm)?;
+                if luns.is_empty() {
+                    target.views.remove(&initiator);
+                } else {
+                    target.views.insert(initiator, luns);
+                }
+                Some(svm)
+            }
+            DataPlaneChange::Authenticate { svm, authentication } => {
+                self.targets.get_mut(&svm)?.auth = wire_auth(authentication);
+                Some(svm)
+            }
+        }
+    }
+
+    /// The logical units of a target: one entry for each number a LUN has, with those who see it so.
+    fn units_of(&self, target: &TargetState) -> Vec<LogicalUnit> {
+        let mut seen: BTreeMap<(u16, LunId), BTreeSet<String>> = BTreeMap::new();
+        for (initiator, view) in &target.views {
+            for place in view {
+                seen.entry(*place).or_default().insert(initiator.clone());
+            }
+        }
+        let unit = |((number, lun), initiators): ((u16, LunId), BTreeSet<String>)| {
+            let disk = self.luns.get(&lun)?;
+            let serial = disk.serial.to_string();
+            Some(LogicalUnit {
+                number,
+                volume: disk.content.clone(),
+                identity: Identity {
+                    vendor: "NETAPP".into(),
+                    product: "LUN C-Mode".into(),
+                    revision: "9151".into(),
+                    t10: format!("LUN {serial}"),
+                    serial,
+                    naa: disk.serial.naa(),
+                    eui: None,
+                },
+                block_size: BlockSize::Emulated512,
+                access: Visibility::Initiators(initiators),
+                thin: disk.unmap,
+                read_only: false,
+                optimized_groups: BTreeSet::from([disk.optimised]),
+            })
+        };
+        seen.into_iter().filter_map(unit).collect()
+    }
+}
+
+/// The ALUA target port group of a node: its place in the cluster, from 1.
+fn group_of(cluster: &Cluster, node: NodeId) -> u16 {
+    let place = cluster.nodes.iter().position(|candidate| candidate.id == node).unwrap_or(0);
+    u16::try_from(place.saturating_add(1)).unwrap_or(u16::MAX)
+}
+
+fn wire_auth(authentication: Authentication) -> Auth {
+    let secret = |user: ChapUser| (user.user, ChapSecret::new(user.password));
+    match authentication {
+        Authentication::None => Auth::Open,
+        Authentication::Deny => Auth::Deny,
+        Authentication::Chap { inbound, outbound } => {
+            let (user, password) = secret(inbound);
+            Auth::Chap { user, secret: password, mutual: outbound.map(secret) }
+        }
+    }
+}
+
+fn wire_policy(policy: &ExportPolicy) -> WirePolicy {
+    let rules = policy.rules.iter().filter(|(_, rule)| rule.concerns_nfs());
+    WirePolicy {
+        name: policy.name.clone(),
+        rules: rules.filter_map(|(index, rule)| wire_rule(&policy.name, *index, rule)).collect(),
+    }
+}
+
+/// The rule with the client matches that can be judged here. Names need a directory that the
+/// simulator has not: such a match fits nobody.
+fn wire_rule(policy: &str, index: u32, rule: &ExportRule) -> Option<WireRule> {
+    let judged = |client: &String| match client.parse() {
+        Ok(client) => Some(client),
+        Err(error) => {
+            warn!(policy, index, %error, "the export rule's client fits nobody");
+            None
+        }
+    };
+    let clients: Vec<_> = rule.clients.iter().filter_map(judged).collect();
+    (!clients.is_empty()).then(|| WireRule {
+        index,
+        clients,
+        ro: wire_flavours(&rule.ro),
+        rw: wire_flavours(&rule.rw),
+        superuser: wire_flavours(&rule.superuser),
+        anonymous_uid: rule.anonymous_user.parse().unwrap_or(NOBODY),
+    })
+}
+
+/// Kerberos is not served: a rule for it alone admits nobody.
+fn wire_flavours(flavours: &Flavours) -> AuthRule {
+    match flavours {
+        any if any.has("any") => AuthRule::Any,
+        sys if sys.has("sys") => AuthRule::Sys,
+        none if none.has("none") => AuthRule::None,
+        _ => AuthRule::Never,
+    }
+}

@@ -1,0 +1,338 @@
+//! From a call to an answer, for every resource alike: find it, read the query, list and trim the
+//! records or change them, wrap the answer.
+
+use serde_json::{Map, Value, json};
+
+use super::answer::{Answer, job_link};
+use super::body::Body;
+use super::path::{encoded, segments};
+use super::query::Query;
+use super::resource::{Resource, Scope};
+use super::resources;
+use super::select::Selection;
+use super::value::without_nulls;
+use crate::state::{Cluster, JobId, Phase, Refusal, SvmId};
+
+/// The methods the API knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Read; HEAD is the same without the body.
+    Get,
+    /// Create.
+    Post,
+    /// Change.
+    Patch,
+    /// Delete.
+    Delete,
+    /// Ask what is allowed.
+    Options,
+}
+
+impl Method {
+    /// From its HTTP name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "GET" | "HEAD" => Some(Self::Get),
+            "POST" => Some(Self::Post),
+            "PATCH" => Some(Self::Patch),
+            "DELETE" => Some(Self::Delete),
+            "OPTIONS" => Some(Self::Options),
+            _ => None,
+        }
+    }
+
+    /// Its HTTP name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+        }
+    }
+}
+
+/// The SVM a request is narrowed to by `X-Dot-SVM-Name` or `X-Dot-SVM-UUID`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SvmScope {
+    /// By name.
+    Name(String),
+    /// By UUID.
+    Uuid(String),
+}
+
+/// A request, after HTTP and before the machine.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Method.
+    pub method: Method,
+    /// Raw path, as in the request line.
+    pub path: String,
+    /// Raw query string, as in the request line.
+    pub query: String,
+    /// The SVM header.
+    pub svm: Option<SvmScope>,
+    /// JSON body; null when there is none.
+    pub body: Value,
+}
+
+/// Answers a call. What the data planes must do for the answer to be true is in
+/// [`Cluster::take_changes`] afterwards.
+pub fn answer(cluster: &mut Cluster, call: &Call) -> Answer {
+    try_answer(cluster, call).unwrap_or_else(|refusal| Answer::refused(&refusal))
+}
+
+fn try_answer(cluster: &mut Cluster, call: &Call) -> Result<Answer, Refusal> {
+    let unknown = || Refusal::no_entry().about(&call.path);
+    let segments = segments(&call.path).ok_or_else(unknown)?;
+    let found = resources::ALL.iter().find_map(|resource| {
+        resource.match_path(&segments).map(|(parents, keys)| (*resource, parents, keys))
+    });
+    let (resource, parents, keys) = found.ok_or_else(unknown)?;
+    if call.method == Method::Options {
+        let answer = Answer::new(200, json!({}));
+        return Ok(Answer { allow: Some(resource.allowed()), ..answer });
+    }
+    let mut query = Query::parse(&call.query, |field| resource.knows(field), resource.flags)?;
+    let svm = call.svm.as_ref().map(|scope| find_scope(cluster, scope)).transpose()?;
+    if let Some(svm) = svm
+        && resource.readable.contains(&"svm.uuid")
+    {
+        query.require("svm.uuid", &svm.to_string());
+    }
+    let scope = Scope { resource: &resource, parents: &parents, keys, query: &query, svm };
+    let on_instance = !scope.keys.is_empty() || resource.is_single();
+    match (call.method, resource) {
+        (Method::Get, Resource { list: Some(_), .. }) if on_instance => instance(cluster, &scope),
+        (Method::Get, Resource { list: Some(_), .. }) => collection(cluster, &scope, &call.query),
+        (Method::Post, Resource { create: Some(_), .. }) if scope.keys.is_empty() => {
+            create(cluster, &scope, &call.body)
+        }
+        (Method::Patch, Resource { modify: Some(modify), .. }) => {
+            let body = Body::records(&call.body)?;
+            let body = body.first().ok_or_else(|| Refusal::request(2, "The request body has no record"))?;
+            body.admit(resource.modifiable, |field| resource.knows(field))?;
+            change(cluster, &scope, call.method, |cluster, scope| modify(cluster, scope, body))
+        }
+        (Method::Delete, Resource { delete: Some(delete), .. }) => {
+            change(cluster, &scope, call.method, |cluster, scope| delete(cluster, scope))
+        }
+        _ => {
+            let message = format!("{} is not supported by this resource", call.method.name());
+            let refusal = Refusal { status: 405, ..Refusal::missing(4, message) };
+            Ok(Answer { allow: Some(resource.allowed()), ..Answer::refused(&refusal) })
+        }
+    }
+}
+
+/// Every record of every collection that stands by itself, complete, by path: the array for people
+/// and for assertions.
+pub fn portrait(cluster: &Cluster) -> Map<String, Value> {
+    let query = Query::default();
+    let alone =
+        resources::ALL.iter().filter(|resource| resource.list.is_some() && !resource.path.contains('{'));
+    let pictured = |resource: &Resource| {
+        let scope = Scope { resource, parents: &[], keys: Vec::new(), query: &query, svm: None };
+        (resource.path.to_owned(), Value::Array(records(cluster, &scope).unwrap_or_default()))
+    };
+    alone.map(pictured).collect()
+}
+
+fn find_scope(cluster: &Cluster, scope: &SvmScope) -> Result<SvmId, Refusal> {
+    let (svm, text) = match scope {
+        SvmScope::Name(name) => (cluster.find_svm_named(name), name),
+        SvmScope::Uuid(uuid) => (uuid.parse().ok().and_then(|uuid| cluster.find_svm(SvmId(uuid))), uuid),
+    };
+    svm.map(|svm| svm.id)
+        .ok_or_else(|| Refusal::missing(2_621_462, format!("SVM \"{text}\" does not exist.")).about("svm"))
+}
+
+fn records(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
+    let Some(list) = scope.resource.list else { return Ok(Vec::new()) };
+    let mut records: Vec<_> = list(cluster, scope)?.into_iter().map(without_nulls).collect();
+    if scope.keys.is_empty() {
+        records.retain(|record| scope.query.matches(record));
+    } else {
+        records.retain(|record| scope.key_of(record) == scope.keys);
+    }
+    Ok(records)
+}
+
+fn instance(cluster: &Cluster, scope: &Scope<'_>) -> Result<Answer, Refusal> {
+    let record = records(cluster, scope)?.into_iter().next().ok_or_else(scope.resource.missing)?;
+    Ok(Answer::new(200, shown(scope, &record, true)))
+}
+
+fn collection(cluster: &Cluster, scope: &Scope<'_>, raw_query: &str) -> Result<Answer, Refusal> {
+    let mut records = records(cluster, scope)?;
+    scope.query.sort(&mut records);
+    if let Some(start) = &scope.query.start {
+        let key = |record: &Value| scope.key_of(record).join("|");
+        let place = records.iter().position(|record| key(record) == *start);
+        match place {
+            Some(place) => drop(records.drain(..=place)),
+            // The record that ended the last page is gone: go on with those after it.
+            None => records.retain(|record| key(record) > *start),
+        }
+    }
+    if scope.query.return_records == Some(false) {
+        return Ok(Answer::new(200, json!({ "num_records": records.len() })));
+    }
+    let more = records.len() > scope.query.page;
+    records.truncate(scope.query.page);
+    let base = collection_href(scope);
+    let mut links = json!({ "self": { "href": with_query(&base, raw_query) } });
+    if more && let (Some(last), Some(links)) = (records.last(), links.as_object_mut()) {
+        let mut next: Vec<_> = raw_query.split('&').filter(|pair| !pair.starts_with("start.")).collect();
+        let start = format!("start.key={}", encoded(&scope.key_of(last).join("|")));
+        next.push(&start);
+        next.retain(|pair| !pair.is_empty());
+        links.insert("next".into(), json!({ "href": with_query(&base, &next.join("&")) }));
+    }
+    let records: Vec<_> = records.iter().map(|record| shown(scope, record, false)).collect();
+    let number = records.len();
+    Ok(Answer::new(200, json!({ "records": records, "num_records": number, "_links": links })))
+}
+
+fn create(cluster: &mut Cluster, scope: &Scope<'_>, body: &Value) -> Result<Answer, Refusal> {
+    let Some(create) = scope.resource.create else { return Err(Refusal::no_entry()) };
+    let bodies = Body::records(body)?;
+    for body in &bodies {
+        body.admit(scope.resource.creatable, |field| scope.resource.knows(field))?;
+    }
+    let (mut made, mut jobs) = (Vec::new(), Vec::new());
+    for body in &bodies {
+        let outcome = create(cluster, scope, body);
+        let svm = scope.require_svm(cluster, body).ok().map(|svm| svm.id);
+        let description = format!("POST {}", collection_href(scope));
+        let (keys, job) = settle(cluster, scope, description, svm, outcome)?;
+        made.extend(keys);
+        jobs.extend(job);
+    }
+    let waited = scope.query.return_timeout > 0;
+    let status = if scope.resource.asynchronous && !waited { 202 } else { 201 };
+    let mut members = Map::new();
+    add_jobs(&mut members, &jobs);
+    if scope.query.return_records == Some(true) {
+        let mut shown_records = Vec::new();
+        for keys in made.iter().filter(|keys| !keys.is_empty()) {
+            let scope = scope.keyed(keys.clone());
+            shown_records.extend(records(cluster, &scope)?.iter().map(|record| shown(&scope, record, true)));
+        }
+        members.insert("num_records".into(), shown_records.len().into());
+        members.insert("records".into(), Value::Array(shown_records));
+    }
+    let location = match made.as_slice() {
+        [keys] if !keys.is_empty() => Some(instance_href(scope, keys)),
+        _ => None,
+    };
+    Ok(Answer { location, ..Answer::new(status, Value::Object(members)) })
+}
+
+/// PATCH and DELETE, of one record by its path or of those that the query finds.
+fn change(
+    cluster: &mut Cluster,
+    scope: &Scope<'_>,
+    method: Method,
+    act: impl Fn(&mut Cluster, &Scope<'_>) -> Result<(), Refusal>,
+) -> Result<Answer, Refusal> {
+    let by_query = scope.keys.is_empty();
+    if by_query && scope.query.filters.is_empty() {
+        return Err(Refusal::request(2, "A change of a whole collection needs at least one query field"));
+    }
+    let targets = records(cluster, scope)?;
+    if targets.is_empty() && !by_query {
+        return Err((scope.resource.missing)());
+    }
+    let mut jobs = Vec::new();
+    for record in &targets {
+        let target = scope.keyed(scope.key_of(record));
+        let outcome = act(cluster, &target);
+        let svm = record.pointer("/svm/uuid").and_then(Value::as_str).and_then(|uuid| uuid.parse().ok());
+        let description = format!("{} {}", method.name(), instance_href(&target, &target.keys));
+        let (_, job) = settle(cluster, scope, description, svm.map(SvmId), outcome)?;
+        jobs.extend(job);
+    }
+    let waited = scope.query.return_timeout > 0;
+    let status = if scope.resource.asynchronous && !waited && !jobs.is_empty() { 202 } else { 200 };
+    let mut members = Map::new();
+    if by_query {
+        members.insert("num_records".into(), targets.len().into());
+        let links = jobs.iter().copied().map(job_link).collect();
+        members.insert("jobs".into(), Value::Array(links));
+    }
+    add_jobs(&mut members, &jobs);
+    Ok(Answer::new(status, Value::Object(members)))
+}
+
+/// Turns the outcome of an asynchronous call into a job, failed or not. A synchronous call, a
+/// client that waits, and a request that is bad in itself get the refusal directly.
+fn settle<T>(
+    cluster: &mut Cluster,
+    scope: &Scope<'_>,
+    description: String,
+    svm: Option<SvmId>,
+    outcome: Result<T, Refusal>,
+) -> Result<(Option<T>, Option<JobId>), Refusal> {
+    if !scope.resource.asynchronous {
+        return outcome.map(|done| (Some(done), None));
+    }
+    match outcome {
+        Ok(done) => Ok((Some(done), Some(cluster.finish_job(description, svm, None)))),
+        Err(refusal) if refusal.phase == Phase::Execution && scope.query.return_timeout == 0 => {
+            Ok((None, Some(cluster.finish_job(description, svm, Some(refusal)))))
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+fn add_jobs(members: &mut Map<String, Value>, jobs: &[JobId]) {
+    if let [job] = jobs {
+        members.insert("job".into(), job_link(*job));
+    }
+}
+
+fn shown(scope: &Scope<'_>, record: &Value, instance: bool) -> Value {
+    let resource = scope.resource;
+    let mut always = resource.always.to_vec();
+    always.extend(scope.query.filtered());
+    let selection =
+        Selection { requested: &scope.query.fields, always, expensive: resource.expensive, instance };
+    let mut shown = selection.of(record);
+    if let Some(members) = shown.as_object_mut() {
+        let href = instance_href(scope, &scope.key_of(record));
+        let links = members.entry("_links").or_insert_with(|| json!({}));
+        if let Some(links) = links.as_object_mut() {
+            links.insert("self".into(), json!({ "href": href }));
+        }
+    }
+    shown
+}
+
+fn collection_href(scope: &Scope<'_>) -> String {
+    let mut parents = scope.parents.iter();
+    let mut href = String::from("/api");
+    for part in scope.resource.path.split('/') {
+        href.push('/');
+        if part.starts_with('{') {
+            href.push_str(&encoded(parents.next().map_or("", String::as_str)));
+        } else {
+            href.push_str(part);
+        }
+    }
+    href
+}
+
+fn instance_href(scope: &Scope<'_>, keys: &[String]) -> String {
+    let mut href = collection_href(scope);
+    for key in keys {
+        href.push('/');
+        href.push_str(&encoded(key));
+    }
+    href
+}
+
+fn with_query(base: &str, query: &str) -> String {
+    if query.is_empty() { base.to_owned() } else { format!("{base}?{query}") }
+}

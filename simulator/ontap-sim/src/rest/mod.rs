@@ -1,0 +1,25 @@
+//! The REST skin over [`crate::state`]: from an HTTP request to a call on the machine and back.
+//!
+//! ```text
+//! path ─ segments (quirks of real clients) ─┐
+//! query ─ Query (filters, fields, paging) ──┼─ engine ─ Resource (one per collection) ─ Cluster
+//! body ─ Body (dotted keys, loose types) ───┘     └──── Answer: status, Location, HAL envelope
+//! ```
+//!
+//! Everything here is a function of the request and the cluster; [`crate::http`] owns sockets and
+//! users.
+
+mod answer;
+mod body;
+mod engine;
+mod path;
+mod query;
+mod resource;
+mod resources;
+mod select;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use answer::Answer;
+pub use engine::{Call, Method, SvmScope, answer, portrait};

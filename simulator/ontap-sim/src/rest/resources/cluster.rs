@@ -1,0 +1,119 @@
+//! `/cluster`, its nodes and its jobs.
+
+use serde_json::{Value, json};
+
+use super::super::resource::{NOTHING, Resource, Scope};
+use super::super::value::without_nulls;
+use super::{svm_reference, time};
+use crate::state::job::Job;
+use crate::state::{Cluster, Refusal};
+
+/// The release the array says it runs: the first for which clients take REST unasked, and the last
+/// before they probe for other personalities.
+fn version() -> Value {
+    json!({ "full": "NetApp Release 9.15.1P1: Wed Jul 10 06:19:04 UTC 2024", "generation": 9, "major": 15, "minor": 1 })
+}
+
+pub(super) const CLUSTER: Resource = Resource {
+    path: "cluster",
+    always: &["name", "uuid"],
+    readable: &[
+        "name",
+        "uuid",
+        "version.full",
+        "version.generation",
+        "version.major",
+        "version.minor",
+        "san_optimized",
+        "disaggregated",
+    ],
+    list: Some(cluster),
+    ..NOTHING
+};
+
+pub(super) const NODES: Resource = Resource {
+    path: "cluster/nodes",
+    keys: &["uuid"],
+    always: &["uuid", "name"],
+    readable: &[
+        "uuid",
+        "name",
+        "serial_number",
+        "model",
+        "state",
+        "membership",
+        "is_all_flash_optimized",
+        "version.full",
+        "version.generation",
+        "version.major",
+        "version.minor",
+    ],
+    list: Some(nodes),
+    ..NOTHING
+};
+
+pub(super) const JOBS: Resource = Resource {
+    path: "cluster/jobs",
+    keys: &["uuid"],
+    always: &["uuid"],
+    readable: &[
+        "uuid",
+        "description",
+        "state",
+        "message",
+        "code",
+        "start_time",
+        "end_time",
+        "svm.name",
+        "svm.uuid",
+        "error.code",
+        "error.message",
+    ],
+    list: Some(jobs),
+    ..NOTHING
+};
+
+fn cluster(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
+    Ok(vec![json!({ "name": cluster.name, "uuid": cluster.uuid.to_string(), "version": version() })])
+}
+
+fn nodes(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
+    let record = |node: &crate::state::Node| {
+        json!({
+            "uuid": node.id.to_string(),
+            "name": node.name,
+            "serial_number": node.serial,
+            "model": "SIMBOX",
+            "state": "up",
+            "membership": "member",
+            "is_all_flash_optimized": false,
+            "version": version(),
+        })
+    };
+    Ok(cluster.nodes.iter().map(record).collect())
+}
+
+fn jobs(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
+    // Newest last; a client looks for one of the newest.
+    let wanted = cluster.jobs.iter().rev().filter(|job| scope.admits("uuid", &job.id.to_string()));
+    Ok(wanted.map(|job| without_nulls(job_record(cluster, job))).collect())
+}
+
+/// In jobs the code is a number; `error` is there for the clients that read only that.
+fn job_record(cluster: &Cluster, job: &Job) -> Value {
+    let (state, message, code) = match &job.failure {
+        None => ("success", "success", 0),
+        Some(refusal) => ("failure", refusal.message.as_str(), refusal.code),
+    };
+    json!({
+        "uuid": job.id.to_string(),
+        "description": job.description,
+        "state": state,
+        "message": message,
+        "code": code,
+        "start_time": time(job.time),
+        "end_time": time(job.time),
+        "svm": job.svm.map(|svm| svm_reference(cluster, svm)),
+        "error": job.failure.as_ref().map(|refusal| json!({ "code": refusal.code.to_string(), "message": refusal.message })),
+    })
+}

@@ -1,0 +1,58 @@
+//! The collections the array serves, one module a family.
+
+mod aggregate;
+mod cluster;
+mod ems;
+mod export;
+mod igroup;
+mod iscsi;
+mod lun;
+mod lun_map;
+mod network;
+mod svm;
+mod volume;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::resource::Resource;
+use crate::state::{Cluster, NodeId, SvmId, VolumeId};
+
+/// Every collection.
+pub(super) const ALL: &[Resource] = &[
+    cluster::CLUSTER,
+    cluster::NODES,
+    cluster::JOBS,
+    svm::SVMS,
+    network::IP_INTERFACES,
+    aggregate::AGGREGATES,
+    volume::VOLUMES,
+    export::POLICIES,
+    export::RULES,
+    lun::LUNS,
+    lun::ATTRIBUTES,
+    igroup::IGROUPS,
+    igroup::INITIATORS,
+    lun_map::LUN_MAPS,
+    lun_map::REPORTING_NODES,
+    iscsi::SERVICES,
+    iscsi::CREDENTIALS,
+    ems::APPLICATION_LOGS,
+];
+
+fn svm_reference(cluster: &Cluster, svm: SvmId) -> Value {
+    json!({ "name": cluster.svm_name(svm), "uuid": svm.to_string() })
+}
+
+fn node_reference(cluster: &Cluster, node: NodeId) -> Value {
+    json!({ "name": cluster.find_node(node).map(|node| node.name.as_str()), "uuid": node.to_string() })
+}
+
+fn volume_name(cluster: &Cluster, volume: VolumeId) -> &str {
+    cluster.volumes.get(&volume).map_or("", |volume| volume.name.as_str())
+}
+
+/// RFC 3339 with a numeric offset, in whole seconds, as the array writes it.
+fn time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+}

@@ -1,0 +1,143 @@
+//! Starting and stopping the whole.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use levers::EventLog;
+use serde_json::{Map, Value, json};
+use sim_front::{
+    BasicAuth, ServeError, Serving, TlsError, TlsIdentity, User, bind, control_router, serve_http,
+    serve_https,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::array::Array;
+use crate::dataplane::{BringUpError, DataPlanes, Ports};
+use crate::http;
+use crate::state::{Blueprint, BlueprintError, Cluster};
+
+/// Everything there is to choose.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// The array.
+    pub blueprint: Blueprint,
+    /// Ports of the data LIFs; 0 takes free ones.
+    pub ports: Ports,
+    /// Where the management API listens.
+    pub management: SocketAddr,
+    /// Where the control endpoint listens.
+    pub control: SocketAddr,
+    /// Who may log in.
+    pub users: Vec<User>,
+    /// Where the CA certificate is written.
+    pub ca_out: Option<PathBuf>,
+}
+
+/// Why the simulator did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No such array can be built.
+    #[error(transparent)]
+    Blueprint(#[from] BlueprintError),
+    /// A data LIF cannot be served.
+    #[error(transparent)]
+    BringUp(#[from] BringUpError),
+    /// The management API or the control endpoint cannot listen.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// No certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A running simulator. Dropping it without [`OntapSim::stop`] leaves its listeners to the runtime.
+#[derive(Debug)]
+pub struct OntapSim {
+    array: Array,
+    identity: TlsIdentity,
+    management: Serving,
+    control: Serving,
+    stop: CancellationToken,
+    configuration: Configuration,
+}
+
+impl OntapSim {
+    /// Boots the array and listens everywhere.
+    ///
+    /// # Errors
+    /// [`StartError`]: what, where, and the cure.
+    pub async fn start(configuration: Configuration) -> Result<Self, StartError> {
+        let cluster = Cluster::boot(&configuration.blueprint)?;
+        let addresses: Vec<_> = cluster.lifs.iter().map(|lif| lif.address).collect();
+        let identity = TlsIdentity::generate("ontap-sim", &addresses)?;
+        let management = bind("--management", configuration.management).await?;
+        let control = bind("--control", configuration.control).await?;
+        let events = EventLog::new();
+        let planes = DataPlanes::bring_up(&cluster, configuration.ports, &events).await?;
+        let array = Array::new(cluster, planes, events);
+        let stop = CancellationToken::new();
+        let api = http::router(array.clone(), BasicAuth::new(configuration.users.clone()));
+        let management = serve_https(management, &identity, api, stop.clone())?;
+        let control = serve_http(control, control_router(Arc::new(array.clone())), stop.clone())?;
+        if let Some(path) = &configuration.ca_out {
+            identity.write_ca_pem(path)?;
+        }
+        Ok(Self { array, identity, management, control, stop, configuration })
+    }
+
+    /// Where the management API listens.
+    pub fn management(&self) -> SocketAddr {
+        self.management.local_address()
+    }
+
+    /// Where the control endpoint listens.
+    pub fn control(&self) -> SocketAddr {
+        self.control.local_address()
+    }
+
+    /// The certificate that clients must trust, PEM.
+    pub fn ca_pem(&self) -> &str {
+        self.identity.ca_pem()
+    }
+
+    /// The array: its state, data planes and event log.
+    pub fn array(&self) -> &Array {
+        &self.array
+    }
+
+    /// What a client and a test harness need to know, for the ready line.
+    pub fn particulars(&self) -> Map<String, Value> {
+        let planes = self.array.planes();
+        let nfs: Vec<_> = planes.nfs_lifs().iter().map(|lif| lif.address.to_string()).collect();
+        let iscsi: Vec<_> = planes
+            .portals()
+            .iter()
+            .map(|portal| {
+                json!({ "address": portal.address.to_string(), "tag": portal.tag, "node": portal.node })
+            })
+            .collect();
+        let (svm, target) = self.array.read(|cluster| {
+            let svm = cluster.svms.first();
+            (svm.map(|svm| svm.name.clone()), svm.map(|svm| svm.iscsi.target.clone()))
+        });
+        let mut particulars = Map::new();
+        particulars.insert("management".into(), self.management().to_string().into());
+        particulars.insert("control".into(), self.control().to_string().into());
+        particulars.insert("svm".into(), json!(svm));
+        particulars.insert("nfs".into(), json!(nfs));
+        particulars.insert("iscsi".into(), json!(iscsi));
+        particulars.insert("target".into(), json!(target));
+        particulars.insert("ca".into(), json!(self.configuration.ca_out));
+        particulars.insert("seed".into(), self.configuration.blueprint.seed.into());
+        particulars
+    }
+
+    /// Stops listening, lets running requests end, and returns when nothing is left.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.management.stopped().await;
+        self.control.stopped().await;
+        self.array.planes().take_down().await;
+    }
+}

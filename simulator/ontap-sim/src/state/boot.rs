@@ -1,0 +1,219 @@
+//! The array as it stands when it is switched on: a cluster of two nodes, two aggregates and one
+//! data SVM with its root volume, its `default` export policy and an iSCSI service.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use super::export::{ExportPolicy, ExportRule, Flavours};
+use super::iscsi::{Authentication, IscsiService};
+use super::mint::Mint;
+use super::volume::{Guarantee, SecurityStyle, Volume};
+use super::{
+    Aggregate, AggregateId, Cluster, DataPlaneChange, Lif, LifId, LifService, Media, Node, NodeId, Svm,
+    SvmId, VolumeId,
+};
+
+/// The first target portal group tag; portals count up from it.
+const FIRST_TAG: u16 = 1030;
+/// Usable size of each aggregate.
+const AGGREGATE_SIZE: u64 = 16 << 40;
+
+/// What is to be chosen about the array.
+#[derive(Debug, Clone)]
+pub struct Blueprint {
+    /// Same seed, same identifiers.
+    pub seed: u64,
+    /// Name of the data SVM.
+    pub svm: String,
+    /// Its NFS LIFs.
+    pub nfs: Vec<LifBlueprint>,
+    /// Its iSCSI LIFs.
+    pub iscsi: Vec<LifBlueprint>,
+    /// Where the management API listens.
+    pub management: IpAddr,
+    /// Client matches that the `default` export policy admits to everything.
+    pub default_export_clients: Vec<String>,
+    /// When it is switched on.
+    pub now: Timestamp,
+}
+
+/// A LIF to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LifBlueprint {
+    /// Its address.
+    pub address: IpAddr,
+    /// The node it is on; the first when absent.
+    pub node: Option<String>,
+}
+
+/// A blueprint that no array can be built from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BlueprintError {
+    /// A LIF on a node that the cluster has not.
+    #[error("{node}: no such node; use one of {known}")]
+    UnknownNode {
+        /// What was named.
+        node: String,
+        /// What there is.
+        known: String,
+    },
+    /// An SVM name that ONTAP would not take.
+    #[error("{0}: no SVM name; use letters, digits, `_`, `-` and `.`, beginning with a letter or `_`")]
+    SvmName(String),
+    /// A client match that an export rule would not take.
+    #[error("{0}: no client match; use an address, a network such as 10.0.0.0/8, or 0.0.0.0/0")]
+    ClientMatch(String),
+}
+
+impl Cluster {
+    /// Builds the array. The changes that bring its data planes up are in [`Cluster::take_changes`].
+    ///
+    /// # Errors
+    /// [`BlueprintError`] for what cannot be built.
+    pub fn boot(blueprint: &Blueprint) -> Result<Self, BlueprintError> {
+        let shaped = blueprint.svm.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && blueprint.svm.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+        if !shaped {
+            return Err(BlueprintError::SvmName(blueprint.svm.clone()));
+        }
+        let mut mint = Mint::new(blueprint.seed);
+        let mut cluster = Self {
+            name: "sim".into(),
+            uuid: mint.uuid(),
+            now: blueprint.now,
+            nodes: nodes(&mut mint),
+            mint,
+            changes: Vec::new(),
+            aggregates: Vec::new(),
+            svms: Vec::new(),
+            lifs: Vec::new(),
+            policies: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            luns: BTreeMap::new(),
+            igroups: BTreeMap::new(),
+            lun_maps: BTreeMap::new(),
+            jobs: VecDeque::new(),
+            usage: super::Usage::default(),
+        };
+        let owners: Vec<_> = cluster.nodes.iter().map(|node| node.id).collect();
+        for ((name, media), node) in [("aggr1", Media::Ssd), ("aggr2", Media::Hdd)].into_iter().zip(owners) {
+            let id = AggregateId(cluster.mint.uuid());
+            cluster.aggregates.push(Aggregate { id, name: name.into(), node, media, size: AGGREGATE_SIZE });
+        }
+        let svm = cluster.boot_svm(&blueprint.svm, &blueprint.default_export_clients)?;
+        cluster.boot_lifs(svm, blueprint)?;
+        Ok(cluster)
+    }
+
+    fn boot_svm(&mut self, name: &str, clients: &[String]) -> Result<SvmId, BlueprintError> {
+        let id = SvmId(self.mint.uuid());
+        let number = self.svms.len().saturating_add(2);
+        self.svms.push(Svm {
+            id,
+            name: name.to_owned(),
+            aggregates: self.aggregates.iter().map(|aggregate| aggregate.id).collect(),
+            iscsi: IscsiService {
+                enabled: true,
+                target: format!("iqn.1992-08.com.netapp:sn.{}:vs.{number}", id.0.simple()),
+                alias: name.to_owned(),
+                default_authentication: Authentication::None,
+            },
+            created: self.now,
+        });
+        let policy = ExportPolicy { id: 1, svm: id, name: "default".into(), rules: BTreeMap::new() };
+        self.policies.insert(1, policy);
+        for client in clients {
+            let rule = ExportRule::new(vec![client.clone()], Flavours::any(), Flavours::any());
+            self.create_export_rule(1, None, rule)
+                .map_err(|_| BlueprintError::ClientMatch(client.clone()))?;
+        }
+        self.boot_root_volume(id, name);
+        Ok(id)
+    }
+
+    fn boot_root_volume(&mut self, svm: SvmId, svm_name: &str) {
+        let Some(aggregate) = self.aggregates.first().map(|aggregate| aggregate.id) else { return };
+        let name: String =
+            svm_name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let root = Volume {
+            id: VolumeId(self.mint.uuid()),
+            name: format!("{name}_root"),
+            svm,
+            aggregate,
+            size: 1 << 30,
+            comment: String::new(),
+            created: self.now,
+            online: true,
+            is_svm_root: true,
+            junction: Some("/".into()),
+            policy: 1,
+            security_style: SecurityStyle::Unix,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            guarantee: Guarantee::Volume,
+            snapshot_policy: "none".into(),
+            snapshot_reserve: 5,
+            snapshot_directory: true,
+            encrypted: false,
+            tiering: "none".into(),
+        };
+        self.change(DataPlaneChange::CreateTree {
+            volume: root.id,
+            capacity: root.capacity(),
+            uid: root.uid,
+            gid: root.gid,
+            mode: root.mode,
+        });
+        if let Some(policy) = self.policies.get(&root.policy).cloned() {
+            self.change(DataPlaneChange::Export { svm, path: "/".into(), volume: root.id, policy });
+        }
+        self.volumes.insert(root.id, root);
+    }
+
+    fn boot_lifs(&mut self, svm: SvmId, blueprint: &Blueprint) -> Result<(), BlueprintError> {
+        let management = LifBlueprint { address: blueprint.management, node: None };
+        self.boot_lif(svm, "lif_mgmt_1".into(), &management, LifService::Management)?;
+        for (number, lif) in (1..).zip(&blueprint.nfs) {
+            self.boot_lif(svm, format!("lif_nfs_{number}"), lif, LifService::Nfs)?;
+        }
+        for ((number, lif), tag) in (1..).zip(&blueprint.iscsi).zip(FIRST_TAG..) {
+            self.boot_lif(svm, format!("lif_iscsi_{number}"), lif, LifService::Iscsi { tag })?;
+        }
+        Ok(())
+    }
+
+    fn boot_lif(
+        &mut self,
+        svm: SvmId,
+        name: String,
+        lif: &LifBlueprint,
+        service: LifService,
+    ) -> Result<(), BlueprintError> {
+        let asked = lif.node.as_deref();
+        let node = self.nodes.iter().find(|node| asked.is_none_or(|name| node.name == name));
+        let node = node.map(|node| node.id).ok_or_else(|| BlueprintError::UnknownNode {
+            node: asked.unwrap_or_default().to_owned(),
+            known: self.nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", "),
+        })?;
+        let id = LifId(self.mint.uuid());
+        self.lifs.push(Lif { id, name, svm, address: lif.address, node, service });
+        Ok(())
+    }
+}
+
+fn nodes(mint: &mut Mint) -> Vec<Node> {
+    (1..=2_u32)
+        .map(|number| {
+            let id = NodeId(mint.uuid());
+            let (serial, _) = id.0.as_u64_pair();
+            Node {
+                id,
+                name: format!("sim-{number:02}"),
+                serial: format!("SIM{:010}", serial % 10_000_000_000),
+            }
+        })
+        .collect()
+}

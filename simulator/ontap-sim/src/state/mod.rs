@@ -1,0 +1,283 @@
+//! The array's state as a pure machine: no IO, no clock, no randomness but the seed's.
+//!
+//! A request becomes one method call on [`Cluster`]. It either refuses ([`Refusal`]) and changes
+//! nothing, or changes the state and says what the data planes must now do: the
+//! [`DataPlaneChange`]s in [`Cluster::take_changes`]. Whoever holds the cluster applies them before
+//! the client is answered, so that a job which shows success is already true on the wire.
+//!
+//! The methods live beside their nouns: [`volume`], [`export`], [`lun`], [`igroup`], [`lun_map`],
+//! [`iscsi`], [`job`].
+
+mod boot;
+mod change;
+pub mod export;
+pub mod igroup;
+pub mod iscsi;
+pub mod job;
+pub mod lun;
+pub mod lun_map;
+mod mint;
+mod refusal;
+#[cfg(test)]
+mod tests;
+pub mod volume;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+pub use boot::{Blueprint, BlueprintError, LifBlueprint};
+pub use change::DataPlaneChange;
+pub use refusal::{Phase, Refusal};
+
+use export::ExportPolicy;
+use igroup::Igroup;
+use iscsi::IscsiService;
+use job::Job;
+use lun::Lun;
+use lun_map::LunMap;
+use mint::Mint;
+use volume::Volume;
+
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(formatter)
+            }
+        }
+    };
+}
+
+identifier!(
+    /// Identifies a node.
+    NodeId
+);
+identifier!(
+    /// Identifies an aggregate.
+    AggregateId
+);
+identifier!(
+    /// Identifies an SVM.
+    SvmId
+);
+identifier!(
+    /// Identifies a network interface.
+    LifId
+);
+identifier!(
+    /// Identifies a volume.
+    VolumeId
+);
+identifier!(
+    /// Identifies a LUN.
+    LunId
+);
+identifier!(
+    /// Identifies an initiator group.
+    IgroupId
+);
+identifier!(
+    /// Identifies a job.
+    JobId
+);
+
+/// A storage controller. Nodes come as HA pairs: each is the other's partner.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its identifier.
+    pub id: NodeId,
+    /// `<cluster>-NN`.
+    pub name: String,
+    /// The chassis serial number; never empty, since clients report it in heartbeats.
+    pub serial: String,
+}
+
+/// The media of an aggregate, as `block_storage.primary.disk_type` tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Media {
+    /// Solid state.
+    Ssd,
+    /// Spinning disks.
+    Hdd,
+}
+
+/// A pool of disks, owned by one node.
+#[derive(Debug, Clone)]
+pub struct Aggregate {
+    /// Its identifier.
+    pub id: AggregateId,
+    /// Its name, unique in the cluster.
+    pub name: String,
+    /// The node that owns it; LUNs on it are optimised through that node's portals.
+    pub node: NodeId,
+    /// What it is made of.
+    pub media: Media,
+    /// Usable bytes.
+    pub size: u64,
+}
+
+/// A storage virtual machine: the tenant that owns volumes, LIFs and protocol services.
+#[derive(Debug, Clone)]
+pub struct Svm {
+    /// Its identifier.
+    pub id: SvmId,
+    /// Its name, unique in the cluster.
+    pub name: String,
+    /// Aggregates its volumes may be made on.
+    pub aggregates: Vec<AggregateId>,
+    /// Its iSCSI service.
+    pub iscsi: IscsiService,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// What a LIF is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LifService {
+    /// NFS clients mount here.
+    Nfs,
+    /// A portal of the iSCSI target, with the target portal group tag that is its own.
+    Iscsi {
+        /// Target portal group tag (RFC 7143 §4.1).
+        tag: u16,
+    },
+    /// The management API.
+    Management,
+}
+
+/// A logical interface: an address of an SVM, at home on a node.
+#[derive(Debug, Clone)]
+pub struct Lif {
+    /// Its identifier.
+    pub id: LifId,
+    /// Its name.
+    pub name: String,
+    /// The SVM it serves.
+    pub svm: SvmId,
+    /// Where clients connect.
+    pub address: IpAddr,
+    /// The node it is on.
+    pub node: NodeId,
+    /// What it serves.
+    pub service: LifService,
+}
+
+/// The whole array.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Name of the cluster.
+    pub name: String,
+    /// Identifier of the cluster.
+    pub uuid: Uuid,
+    now: Timestamp,
+    mint: Mint,
+    changes: Vec<DataPlaneChange>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) aggregates: Vec<Aggregate>,
+    pub(crate) svms: Vec<Svm>,
+    pub(crate) lifs: Vec<Lif>,
+    pub(crate) policies: BTreeMap<u64, ExportPolicy>,
+    pub(crate) volumes: BTreeMap<VolumeId, Volume>,
+    pub(crate) luns: BTreeMap<LunId, Lun>,
+    pub(crate) igroups: BTreeMap<IgroupId, Igroup>,
+    pub(crate) lun_maps: BTreeMap<(LunId, IgroupId), LunMap>,
+    pub(crate) jobs: VecDeque<Job>,
+    usage: Usage,
+}
+
+/// What the data planes hold, in bytes. The state cannot know it; it is told.
+#[derive(Debug, Clone, Default)]
+pub struct Usage {
+    /// Bytes that files take, by volume.
+    pub files: BTreeMap<VolumeId, u64>,
+    /// Bytes that LUNs take.
+    pub luns: BTreeMap<LunId, u64>,
+}
+
+impl Cluster {
+    /// Tells the machine what time it is; everything made from now on bears this time.
+    pub fn set_clock(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
+    /// Tells the machine what the data planes hold now.
+    pub fn set_usage(&mut self, usage: Usage) {
+        self.usage = usage;
+    }
+
+    /// Bytes that the LUN's content takes, as last told.
+    pub fn used_by_lun(&self, lun: LunId) -> u64 {
+        self.usage.luns.get(&lun).copied().unwrap_or(0)
+    }
+
+    /// Bytes that files and LUNs take in the volume, as last told.
+    pub fn used_by_volume(&self, volume: VolumeId) -> u64 {
+        let luns = self.luns.values().filter(|lun| lun.volume == volume).map(|lun| self.used_by_lun(lun.id));
+        self.usage.files.get(&volume).copied().unwrap_or(0).saturating_add(luns.sum())
+    }
+
+    /// What the data planes must do for the state to be true on the wire, in order. The list is
+    /// empty afterwards.
+    pub fn take_changes(&mut self) -> Vec<DataPlaneChange> {
+        std::mem::take(&mut self.changes)
+    }
+
+    fn change(&mut self, change: DataPlaneChange) {
+        self.changes.push(change);
+    }
+
+    /// The SVM of this identifier.
+    pub fn find_svm(&self, id: SvmId) -> Option<&Svm> {
+        self.svms.iter().find(|svm| svm.id == id)
+    }
+
+    /// The SVM of this name.
+    pub fn find_svm_named(&self, name: &str) -> Option<&Svm> {
+        self.svms.iter().find(|svm| svm.name == name)
+    }
+
+    /// The aggregate of this identifier.
+    pub fn find_aggregate(&self, id: AggregateId) -> Option<&Aggregate> {
+        self.aggregates.iter().find(|aggregate| aggregate.id == id)
+    }
+
+    /// The node of this identifier.
+    pub fn find_node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// The volume of this name in the SVM.
+    pub fn find_volume_named(&self, svm: SvmId, name: &str) -> Option<&Volume> {
+        self.volumes.values().find(|volume| volume.svm == svm && volume.name == name)
+    }
+
+    /// The name of the SVM, for messages and records.
+    pub fn svm_name(&self, id: SvmId) -> &str {
+        self.find_svm(id).map_or("", |svm| svm.name.as_str())
+    }
+
+    /// The node whose portals are the short way to the volume: the owner of its aggregate.
+    pub fn owner_of(&self, volume: &Volume) -> Option<&Node> {
+        self.find_aggregate(volume.aggregate).and_then(|aggregate| self.find_node(aggregate.node))
+    }
+
+    /// The HA pair of `node`: itself and its partner. Selective LUN map reports these two.
+    pub fn ha_pair(&self, node: NodeId) -> Vec<&Node> {
+        let position = self.nodes.iter().position(|candidate| candidate.id == node).unwrap_or(0);
+        let pair = position - position % 2;
+        self.nodes.iter().skip(pair).take(2).collect()
+    }
+
+    /// Bytes that the volumes on an aggregate take from it: the size of those with a guarantee.
+    pub fn reserved_on(&self, aggregate: AggregateId) -> u64 {
+        self.volumes.values().filter(|volume| volume.aggregate == aggregate).map(Volume::reserved).sum()
+    }
+}

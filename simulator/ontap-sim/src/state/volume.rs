@@ -1,0 +1,410 @@
+//! FlexVol volumes: create, mount at a junction, resize, delete.
+
+use jiff::Timestamp;
+
+use super::{AggregateId, Cluster, DataPlaneChange, Refusal, SvmId, VolumeId};
+
+/// The smallest volume ONTAP makes.
+pub const MINIMUM_SIZE: u64 = 20 << 20;
+/// The largest FlexVol (ONTAP 9.12.1P2 and later).
+pub const MAXIMUM_SIZE: u64 = 300 << 40;
+/// Snapshot policies every cluster has.
+const SNAPSHOT_POLICIES: [&str; 3] = ["default", "default-1weekly", "none"];
+
+/// Whether the volume's size is taken from the aggregate at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Thin.
+    None,
+    /// Thick.
+    Volume,
+}
+
+/// Whose permissions its files have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecurityStyle {
+    /// Mode bits.
+    Unix,
+    /// Access lists of Windows.
+    Ntfs,
+    /// Either.
+    Mixed,
+}
+
+/// A FlexVol.
+#[derive(Debug, Clone)]
+pub struct Volume {
+    /// Its identifier.
+    pub id: VolumeId,
+    /// Its name, unique in the SVM.
+    pub name: String,
+    /// The SVM it belongs to.
+    pub svm: SvmId,
+    /// The aggregate it lies on.
+    pub aggregate: AggregateId,
+    /// Bytes, snapshot reserve included.
+    pub size: u64,
+    /// Free text; clients keep JSON in it.
+    pub comment: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Whether it serves data.
+    pub online: bool,
+    /// Whether it is the root of its SVM's namespace.
+    pub is_svm_root: bool,
+    /// Where it stands in the namespace.
+    pub junction: Option<String>,
+    /// Its export policy.
+    pub policy: u64,
+    /// Whose permissions.
+    pub security_style: SecurityStyle,
+    /// Mode of its root directory, such as `0o755`.
+    pub mode: u32,
+    /// Owner of its root directory.
+    pub uid: u32,
+    /// Group of its root directory.
+    pub gid: u32,
+    /// Thin or thick.
+    pub guarantee: Guarantee,
+    /// Name of its snapshot policy.
+    pub snapshot_policy: String,
+    /// Percent of the size kept for snapshots.
+    pub snapshot_reserve: u8,
+    /// Whether clients see `.snapshot`.
+    pub snapshot_directory: bool,
+    /// Whether it is encrypted at rest.
+    pub encrypted: bool,
+    /// Tiering policy.
+    pub tiering: String,
+}
+
+impl Volume {
+    /// Bytes its files and LUNs may take: the size without the snapshot reserve.
+    pub fn capacity(&self) -> u64 {
+        let reserve = u128::from(self.size) * u128::from(self.snapshot_reserve) / 100;
+        self.size.saturating_sub(u64::try_from(reserve).unwrap_or(u64::MAX))
+    }
+
+    /// Bytes it takes from its aggregate whatever it holds.
+    pub fn reserved(&self) -> u64 {
+        match self.guarantee {
+            Guarantee::Volume => self.size,
+            Guarantee::None => 0,
+        }
+    }
+}
+
+/// A new volume. What is absent gets the API's default.
+#[derive(Debug, Clone)]
+pub struct VolumeSpec {
+    /// Name.
+    pub name: String,
+    /// SVM.
+    pub svm: SvmId,
+    /// Aggregate.
+    pub aggregate: AggregateId,
+    /// Bytes (default 20 MiB).
+    pub size: Option<u64>,
+    /// Thin or thick (default thick).
+    pub guarantee: Option<Guarantee>,
+    /// Percent (default 5).
+    pub snapshot_reserve: Option<u8>,
+    /// Encryption (default off).
+    pub encrypted: Option<bool>,
+    /// Tiering policy (default `none`).
+    pub tiering: Option<String>,
+    /// The rest, which can be changed later too.
+    pub settings: VolumePatch,
+}
+
+/// A change of a volume. What is absent stays.
+#[derive(Debug, Clone, Default)]
+pub struct VolumePatch {
+    /// New name.
+    pub name: Option<String>,
+    /// New size in bytes.
+    pub size: Option<u64>,
+    /// Comment.
+    pub comment: Option<String>,
+    /// Online or offline.
+    pub online: Option<bool>,
+    /// Junction path; empty unmounts.
+    pub junction: Option<String>,
+    /// Name of the export policy.
+    pub policy: Option<String>,
+    /// Security style.
+    pub security_style: Option<SecurityStyle>,
+    /// Mode bits of the root directory.
+    pub mode: Option<u32>,
+    /// Owner of the root directory.
+    pub uid: Option<u32>,
+    /// Group of the root directory.
+    pub gid: Option<u32>,
+    /// Name of the snapshot policy.
+    pub snapshot_policy: Option<String>,
+    /// Percent kept for snapshots.
+    pub snapshot_reserve: Option<u8>,
+    /// Whether clients see `.snapshot`.
+    pub snapshot_directory: Option<bool>,
+    /// Thin or thick.
+    pub guarantee: Option<Guarantee>,
+    /// Tiering policy.
+    pub tiering: Option<String>,
+}
+
+impl Cluster {
+    /// Makes a volume and its file tree; mounts it when the settings say where.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: bad or duplicate name (917526), size, aggregate full, unknown export policy (1703954) or
+    /// snapshot policy (917551), bad junction (918252).
+    pub fn create_volume(&mut self, spec: VolumeSpec) -> Result<VolumeId, Refusal> {
+        let VolumeSpec { name, svm, aggregate, settings, .. } = spec;
+        self.admit_volume_name(svm, &name)?;
+        let size = spec.size.unwrap_or(MINIMUM_SIZE);
+        admit_size(size)?;
+        let guarantee = spec.guarantee.unwrap_or(Guarantee::Volume);
+        let default_policy = self.find_policy_named(svm, "default").map(|policy| policy.id);
+        let blank = Volume {
+            id: VolumeId(self.mint.uuid()),
+            name,
+            svm,
+            aggregate,
+            size,
+            comment: String::new(),
+            created: self.now,
+            online: true,
+            is_svm_root: false,
+            junction: None,
+            policy: default_policy.ok_or_else(|| policy_missing("default"))?,
+            security_style: SecurityStyle::Unix,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            guarantee,
+            snapshot_policy: "default".into(),
+            snapshot_reserve: spec.snapshot_reserve.unwrap_or(5),
+            snapshot_directory: true,
+            encrypted: spec.encrypted.unwrap_or(false),
+            tiering: spec.tiering.unwrap_or_else(|| "none".into()),
+        };
+        let volume = self.revised(&blank, settings)?;
+        self.admit_on_aggregate(&volume, 0)?;
+        let id = volume.id;
+        self.change(DataPlaneChange::CreateTree {
+            volume: id,
+            capacity: volume.capacity(),
+            uid: volume.uid,
+            gid: volume.gid,
+            mode: volume.mode,
+        });
+        self.publish_junction(None, &volume);
+        self.volumes.insert(id, volume);
+        Ok(id)
+    }
+
+    /// Changes a volume; all of it or nothing.
+    ///
+    /// # Errors
+    /// A [`Refusal`] as for [`Self::create_volume`].
+    pub fn modify_volume(&mut self, id: VolumeId, patch: VolumePatch) -> Result<(), Refusal> {
+        let before = self.volumes.get(&id).ok_or_else(Refusal::no_entry)?.clone();
+        if let Some(name) = patch.name.as_deref().filter(|name| *name != before.name) {
+            self.admit_volume_name(before.svm, name)?;
+        }
+        let after = self.revised(&before, patch)?;
+        self.admit_on_aggregate(&after, before.reserved())?;
+        if after.capacity() != before.capacity() {
+            self.change(DataPlaneChange::ResizeTree { volume: id, capacity: after.capacity() });
+        }
+        self.publish_junction(Some(&before), &after);
+        let toggled = before.online != after.online;
+        let renamed = before.name != after.name;
+        self.volumes.insert(id, after);
+        if renamed {
+            self.rename_luns_of(id);
+        }
+        if toggled {
+            self.mask_all_initiators_of(before.svm);
+        }
+        Ok(())
+    }
+
+    /// Deletes a volume, mounted and online as it may be, with the LUNs in it.
+    ///
+    /// # Errors
+    /// A [`Refusal`] for the SVM's root (917531) and while a LUN in it is mapped. That the array refuses the
+    /// latter is known from its command line (`volume offline` without `-force`); the number and the words of
+    /// the REST answer are not verified, so the generic "in use" (8) stands for it.
+    pub fn delete_volume(&mut self, id: VolumeId) -> Result<(), Refusal> {
+        let volume = self.volumes.get(&id).ok_or_else(Refusal::no_entry)?.clone();
+        if volume.is_svm_root {
+            return Err(Refusal::conflict(
+                917_531,
+                format!("Volume \"{}\" is the root volume of its SVM and cannot be deleted", volume.name),
+            ));
+        }
+        let luns: Vec<_> = self.luns.values().filter(|lun| lun.volume == id).map(|lun| lun.id).collect();
+        if self.lun_maps.keys().any(|(lun, _)| luns.contains(lun)) {
+            return Err(Refusal::conflict(
+                8,
+                format!("Volume \"{}\" contains mapped LUNs: unmap them before the deletion", volume.name),
+            ));
+        }
+        for lun in luns {
+            self.luns.remove(&lun);
+            self.change(DataPlaneChange::RemoveLun { svm: volume.svm, lun });
+        }
+        if let Some(path) = volume.junction {
+            self.change(DataPlaneChange::Unexport { svm: volume.svm, path });
+        }
+        self.change(DataPlaneChange::RemoveTree { volume: id });
+        self.volumes.remove(&id);
+        Ok(())
+    }
+
+    /// The volume as it would be, or why not.
+    fn revised(&self, before: &Volume, patch: VolumePatch) -> Result<Volume, Refusal> {
+        let mut after = before.clone();
+        if let Some(size) = patch.size {
+            admit_size(size)?;
+            after.size = size;
+        }
+        if let Some(percent) = patch.snapshot_reserve {
+            if percent > 90 {
+                return Err(Refusal::invalid("space.snapshot.reserve_percent", &percent.to_string()));
+            }
+            after.snapshot_reserve = percent;
+        }
+        if let Some(name) = patch.policy {
+            let policy = self.find_policy_named(before.svm, &name).ok_or_else(|| policy_missing(&name))?;
+            after.policy = policy.id;
+        }
+        if let Some(name) = patch.snapshot_policy {
+            if !SNAPSHOT_POLICIES.contains(&name.as_str()) {
+                let message = format!("The snapshot policy \"{name}\" does not exist");
+                return Err(Refusal::missing(917_551, message).about("snapshot_policy.name").when_executed());
+            }
+            after.snapshot_policy = name;
+        }
+        if let Some(path) = patch.junction {
+            after.junction = self.admit_junction(before, path)?;
+        }
+        if let Some(online) = patch.online {
+            if !online && before.is_svm_root {
+                return Err(Refusal::conflict(917_531, "The root volume of an SVM stays online"));
+            }
+            after.online = online;
+        }
+        if !after.online {
+            // "Taking a volume offline removes its junction path" (API reference of PATCH /storage/volumes).
+            after.junction = None;
+        }
+        after.name = patch.name.unwrap_or(after.name);
+        after.comment = patch.comment.unwrap_or(after.comment);
+        after.security_style = patch.security_style.unwrap_or(after.security_style);
+        after.mode = patch.mode.unwrap_or(after.mode);
+        after.uid = patch.uid.unwrap_or(after.uid);
+        after.gid = patch.gid.unwrap_or(after.gid);
+        after.snapshot_directory = patch.snapshot_directory.unwrap_or(after.snapshot_directory);
+        after.guarantee = patch.guarantee.unwrap_or(after.guarantee);
+        after.tiering = patch.tiering.unwrap_or(after.tiering);
+        Ok(after)
+    }
+
+    fn admit_volume_name(&self, svm: SvmId, name: &str) -> Result<(), Refusal> {
+        let shaped = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.len() <= 203
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !shaped {
+            return Err(Refusal::invalid("name", name));
+        }
+        if self.find_volume_named(svm, name).is_some() {
+            let message = format!("Volume \"{name}\" already exists in SVM \"{}\"", self.svm_name(svm));
+            return Err(Refusal::conflict(917_526, message).about("name"));
+        }
+        Ok(())
+    }
+
+    /// Whether the aggregate has room for what the volume reserves; `held` it has already. The
+    /// number is not verified against an array.
+    fn admit_on_aggregate(&self, volume: &Volume, held: u64) -> Result<(), Refusal> {
+        let aggregate = self.find_aggregate(volume.aggregate).ok_or_else(Refusal::no_entry)?;
+        let others = self.reserved_on(aggregate.id).saturating_sub(held);
+        let free = aggregate.size.saturating_sub(others);
+        if volume.reserved() > held && volume.reserved() > free {
+            let message = format!(
+                "Not enough space for volume \"{}\" in aggregate \"{}\": {} bytes wanted and {free} bytes free",
+                volume.name,
+                aggregate.name,
+                volume.reserved()
+            );
+            return Err(Refusal::conflict(918_235, message));
+        }
+        Ok(())
+    }
+
+    fn admit_junction(&self, volume: &Volume, path: String) -> Result<Option<String>, Refusal> {
+        if path.is_empty() {
+            return Ok(None);
+        }
+        let bad = |why: &str| {
+            let message = format!("The junction path \"{path}\" is invalid: {why}");
+            Refusal::request(918_252, message).about("nas.path").when_executed()
+        };
+        let shaped = path.starts_with('/')
+            && path.len() > 1
+            && path.len() <= 255
+            && path.split('/').skip(1).all(|part| !part.is_empty() && part != "." && part != "..");
+        if !shaped {
+            return Err(bad("it must be absolute with no empty component"));
+        }
+        let mut others =
+            self.volumes.values().filter(|other| other.svm == volume.svm && other.id != volume.id);
+        if others.any(|other| other.junction.as_deref() == Some(path.as_str())) {
+            return Err(bad("another volume is mounted there"));
+        }
+        let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        let rooted = parent.is_empty()
+            || self.volumes.values().any(|other| {
+                other.svm == volume.svm && other.junction.as_deref() == Some(parent) && other.id != volume.id
+            });
+        if rooted { Ok(Some(path)) } else { Err(bad("its parent is not a junction")) }
+    }
+
+    fn publish_junction(&mut self, before: Option<&Volume>, after: &Volume) {
+        let was = before.and_then(|volume| volume.junction.as_ref().map(|path| (path, volume.policy)));
+        let is = after.junction.as_ref().map(|path| (path, after.policy));
+        if was == is {
+            return;
+        }
+        if let Some((path, _)) = was
+            && after.junction.as_ref() != Some(path)
+        {
+            self.change(DataPlaneChange::Unexport { svm: after.svm, path: path.clone() });
+        }
+        if let Some((path, policy)) = is
+            && let Some(policy) = self.policies.get(&policy).cloned()
+        {
+            let path = path.clone();
+            self.change(DataPlaneChange::Export { svm: after.svm, path, volume: after.id, policy });
+        }
+    }
+}
+
+fn admit_size(size: u64) -> Result<(), Refusal> {
+    // The generic "invalid value": the specific numbers are not verified against an array.
+    if size < MINIMUM_SIZE {
+        return Err(Refusal::request(2, "Volume size is too small: the minimum is 20MB").about("size"));
+    }
+    if size > MAXIMUM_SIZE {
+        return Err(Refusal::request(2, "Volume size is too large: the maximum is 300TB").about("size"));
+    }
+    Ok(())
+}
+
+fn policy_missing(name: &str) -> Refusal {
+    Refusal::missing(1_703_954, format!("Export policy \"{name}\" does not exist"))
+        .about("nas.export_policy.name")
+        .when_executed()
+}
