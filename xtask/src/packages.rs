@@ -12,7 +12,7 @@ pub(crate) const FOR_TESTS: &[&str] = &["e2fsprogs", "libiscsi-bin", "libnfs-uti
 
 /// What building and running a worker node takes.
 pub(crate) const FOR_NODES: &[&str] = &[
-    "cpio",
+    "debian-archive-keyring",
     "erofs-utils",
     "iproute2",
     "kmod",
@@ -75,4 +75,14 @@ fn install(packages: &[&str]) -> Result<()> {
     run(apt().args(["--quiet", "update"])).context("installing packages needs root and a reachable mirror")?;
     run(apt().args(["--quiet", "--yes", "--no-install-recommends", "install"]).args(packages))
         .context("installing packages needs root")
+}
+
+#[cfg(test)]
+mod tests {
+    /// Two lists, because a chore must not need the harness built before it can install what the
+    /// harness needs.
+    #[test]
+    fn what_is_installed_for_nodes_is_what_their_builder_asks_for() {
+        assert_eq!(super::FOR_NODES, vm::HOST_PACKAGES);
+    }
 }
