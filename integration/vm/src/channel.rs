@@ -90,8 +90,9 @@ impl Channel {
         deadline: Duration,
     ) -> Result<(), GuestError> {
         let mut life = self.life.subscribe();
-        let decided =
-            life.wait_for(|now| now.boots > before.boots || now.resets > before.resets + resets || now.gone);
+        let decided = life.wait_for(|now| {
+            now.boots > before.boots || now.resets > before.resets.saturating_add(resets) || now.gone
+        });
         match tokio::time::timeout(deadline, decided).await {
             Err(_) => Err(GuestError::Late { request: "boot".to_owned(), deadline }),
             Ok(Ok(now)) if now.boots > before.boots && !now.gone => Ok(()),
