@@ -11,9 +11,18 @@
 //! Live sessions notice the difference with their next command and report it to the initiator as
 //! unit attentions, as an array does.
 
+mod chap;
+mod directory;
+mod field;
+mod login;
+mod pdu;
 mod portal;
+mod scsi;
 mod server;
+mod session;
 mod target;
+mod text;
+mod transport;
 
 pub use levers::PortalFault;
 pub use portal::{PortGroup, Portal, PortalError};

@@ -178,11 +178,6 @@ impl Target {
             .map_or(&self.auth.default, |(_, auth)| auth)
     }
 
-    /// The unit the initiator (a normal name) sees under a number.
-    pub(crate) fn find_lun(&self, initiator: &str, number: u16) -> Option<&Lun> {
-        self.luns.iter().find(|lun| lun.number == number && lun.access.includes(initiator))
-    }
-
     /// Numbers of the units the initiator (a normal name) sees.
     pub(crate) fn lun_numbers(&self, initiator: &str) -> BTreeSet<u16> {
         self.luns.iter().filter(|lun| lun.access.includes(initiator)).map(|lun| lun.number).collect()
