@@ -1,3 +1,3 @@
-//! The node agent: a published volume becomes a directory or a device on this node
+//! `tine-agent`: configuration, preflight, serve, stop.
 
 fn main() {}

@@ -1,0 +1,160 @@
+//! Who may run when, and the one loop that runs.
+//!
+//! ```text
+//! submit(intent) → join, or start: record → [ observe → plan → apply ]* → empty plan → Report
+//! ```
+//!
+//! The loop ends when the plan from fresh facts is empty: that is the verification, exit codes are
+//! no evidence (hazard H12). It is bounded in rounds, every observation and step in time. Locks are
+//! per volume (one flight) and, for the moment of a logout, per target.
+
+mod batch;
+mod budget;
+mod flight;
+mod host;
+mod report;
+mod single_flight;
+mod targets;
+mod timeline;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use agent_core::intent::Intent;
+use contract::VolumeId;
+use parking_lot::Mutex;
+use tracing::Instrument as _;
+
+use crate::fleet::Credentials;
+use crate::journal::Journal;
+use crate::preflight::Preflight;
+
+pub use host::Host;
+pub use report::{Failure, Report};
+pub use single_flight::QueueFull;
+pub use timeline::Timeline;
+
+pub(crate) use timeline::micros;
+
+use single_flight::{Flights, Landing, Start, Ticket};
+use targets::Targets;
+use timeline::Spent;
+
+/// Runs intents on a node.
+#[derive(Debug)]
+pub struct Coordinator<H> {
+    host: H,
+    journal: Arc<Journal>,
+    credentials: Arc<dyn Credentials>,
+    preflight: Arc<Preflight>,
+    flights: Flights,
+    targets: Targets,
+    paths: Mutex<BTreeMap<VolumeId, PathCount>>,
+}
+
+/// Paths of a staged block volume when it was last looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathCount {
+    /// Portals the controller offered.
+    pub expected: usize,
+    /// Paths that could carry I/O.
+    pub usable: usize,
+}
+
+impl<H: Host> Coordinator<H> {
+    /// A coordinator over `host`.
+    pub fn new(
+        host: H,
+        journal: Arc<Journal>,
+        credentials: Arc<dyn Credentials>,
+        preflight: Arc<Preflight>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            host,
+            journal,
+            credentials,
+            preflight,
+            flights: Flights::default(),
+            targets: Targets::default(),
+            paths: Mutex::default(),
+        })
+    }
+
+    /// The node.
+    pub fn host(&self) -> &H {
+        &self.host
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Paths of `volume` when it was last looked at by this process.
+    pub fn find_paths(&self, volume: &VolumeId) -> Option<PathCount> {
+        self.paths.lock().get(volume).copied()
+    }
+
+    /// Fulfils `intent`, or joins the flight that is about to. Dropping this future leaves the
+    /// flight alone: it goes on to its end.
+    pub async fn submit(self: &Arc<Self>, intent: Intent) -> Arc<Report> {
+        let landing = match self.flights.join_or_start(&intent) {
+            Ok(Ticket::Joined(landing)) => {
+                tracing::info!(%intent, "joined the flight that is under way");
+                landing
+            }
+            Ok(Ticket::New(start)) => {
+                let landing = start.landing.clone();
+                let span = tracing::Span::current();
+                tokio::spawn(Arc::clone(self).take_off(intent, start).instrument(span));
+                landing
+            }
+            Err(full) => {
+                return Arc::new(Report { result: Err(full.into()), timeline: Timeline::default() });
+            }
+        };
+        landed(landing)
+            .await
+            .unwrap_or_else(|| Arc::new(Report { result: Err(Failure::Lost), timeline: Timeline::default() }))
+    }
+
+    async fn take_off(self: Arc<Self>, intent: Intent, start: Start) {
+        let queued = Instant::now();
+        let _guard = Landed { flights: &self.flights, volume: intent.volume(), number: start.number };
+        let mut timeline = Timeline::default();
+        if let Some(previous) = start.after {
+            landed(previous).await;
+            timeline.add("(queue)", Spent::since(queued, queued.elapsed()));
+        }
+        let result = self.fly(&intent, &mut timeline).await;
+        match &result {
+            Ok(()) => tracing::info!(%intent, "fulfilled"),
+            Err(failure) => {
+                tracing::warn!(%intent, failure = %telemetry::chain(failure), "not fulfilled");
+            }
+        }
+        // Off the list before the result is out: a call that comes after it starts anew.
+        drop(_guard);
+        start.result.send_replace(Some(Arc::new(Report { result, timeline })));
+    }
+}
+
+/// Takes the flight off the list however its task ends.
+struct Landed<'a> {
+    flights: &'a Flights,
+    volume: &'a VolumeId,
+    number: u64,
+}
+
+impl Drop for Landed<'_> {
+    fn drop(&mut self) {
+        self.flights.landed(self.volume, self.number);
+    }
+}
+
+/// Waits for a flight's result; `None` when its task ended without one.
+async fn landed(mut landing: Landing) -> Option<Arc<Report>> {
+    let report = landing.wait_for(Option::is_some).await.ok()?;
+    report.clone()
+}
