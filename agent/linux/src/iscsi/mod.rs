@@ -1,0 +1,6 @@
+//! Sessions through the host's own open-iscsi: node records written as files, `iscsiadm` only to log
+//! in and out, sysfs for everything that is read.
+
+pub mod record;
+pub mod scan;
+pub mod session;
