@@ -116,7 +116,7 @@ fn try_answer(cluster: &mut Cluster, call: &Call) -> Result<Answer, Refusal> {
             change(cluster, &scope, call.method, |cluster, scope| modify(cluster, scope, body))
         }
         (Method::Delete, Resource { delete: Some(delete), .. }) => {
-            change(cluster, &scope, call.method, |cluster, scope| delete(cluster, scope))
+            change(cluster, &scope, call.method, delete)
         }
         _ => {
             let message = format!("{} is not supported by this resource", call.method.name());

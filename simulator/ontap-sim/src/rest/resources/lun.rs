@@ -155,7 +155,8 @@ fn create(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<Vec<S
         os_type: body.required_text("os_type")?,
         size: body.integer("space.size")?.ok_or_else(|| Refusal::required("space.size"))?,
         reserved: body.boolean("space.guarantee.requested")?.unwrap_or(false),
-        unmap: body.boolean("space.scsi_thin_provisioning_support_enabled")?.unwrap_or(false),
+        // On by default for new LUNs since 9.15.1.
+        unmap: body.boolean("space.scsi_thin_provisioning_support_enabled")?.unwrap_or(true),
         comment: body.text("comment")?.unwrap_or_default(),
         attributes: body
             .objects("attributes")?
