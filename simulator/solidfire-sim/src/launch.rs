@@ -8,7 +8,7 @@ use clap::Parser;
 use iscsi_target::{IscsiServer, PortGroup, Portal, PortalError};
 use levers::EventLog;
 use rand::RngExt as _;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sim_front::{
     ArgumentError, BasicAuth, FrontArguments, ServeError, Serving, TlsError, TlsIdentity, bind,
     control_router, serve_http, serve_https,
@@ -35,6 +35,21 @@ pub struct Arguments {
     /// Name of the cluster
     #[arg(long, value_name = "NAME", default_value = "solidfire-sim")]
     name: String,
+}
+
+impl Arguments {
+    /// Two lines that a person can paste, for standard error.
+    pub fn usage_hint(&self, running: &Running) -> String {
+        let password = match (&self.front.password, &self.front.password_file) {
+            (None, None) => DEFAULT_PASSWORD,
+            _ => "<password>",
+        };
+        let (user, management, control) = (&self.front.user, running.management(), running.control());
+        format!(
+            "try:  curl -sku '{user}:{password}' 'https://{management}/json-rpc/12.5?method=GetClusterInfo'\n      \
+             curl -s http://{control}/sim/v1/state    (stop with Ctrl-C; --help for addresses and ports)"
+        )
+    }
 }
 
 /// Why the cluster did not start.
@@ -64,6 +79,7 @@ pub struct Running {
     server: IscsiServer,
     ca_pem: String,
     ca_out: Option<PathBuf>,
+    seed: u64,
     stop: CancellationToken,
 }
 
@@ -99,6 +115,7 @@ pub async fn start(arguments: Arguments) -> Result<Running, LaunchError> {
         server,
         ca_pem: identity.ca_pem().to_owned(),
         ca_out: front.ca_out,
+        seed,
         stop,
     })
 }
@@ -131,13 +148,14 @@ impl Running {
 
     /// What the ready line tells besides the product.
     pub fn ready_fields(&self) -> Map<String, Value> {
+        let unique_id = self.cluster.with_state(|state| state.identity().unique_id.to_string());
         let mut fields = Map::new();
         fields.insert("management".into(), self.management().to_string().into());
-        fields.insert("svip".into(), self.svip.to_string().into());
         fields.insert("control".into(), self.control().to_string().into());
-        if let Some(path) = &self.ca_out {
-            fields.insert("ca".into(), path.display().to_string().into());
-        }
+        fields.insert("svip".into(), self.svip.to_string().into());
+        fields.insert("uniqueID".into(), unique_id.into());
+        fields.insert("ca".into(), json!(self.ca_out));
+        fields.insert("seed".into(), self.seed.into());
         fields
     }
 

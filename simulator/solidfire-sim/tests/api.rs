@@ -299,3 +299,21 @@ async fn the_control_endpoint_shows_calls_volumes_and_digests_but_no_secret() {
     assert!(ambiguous["error"].as_str().unwrap().contains("1, 2"), "{ambiguous}");
     bench.running.stop().await;
 }
+
+#[tokio::test]
+async fn a_refusing_svip_accepts_nobody_until_the_fault_is_lifted() {
+    let bench = Bench::new().await;
+    let svip = bench.running.svip();
+    let set = async |address: &str, fault: &str| {
+        let url = format!("http://{}/sim/v1/portals/{address}/fault", bench.running.control());
+        bench.client.put(url).json(&json!({"fault": fault})).send().await.unwrap().status()
+    };
+    tokio::net::TcpStream::connect(svip).await.unwrap();
+    assert_eq!(set("127.0.0.1", "refuse").await, StatusCode::OK);
+    let refused = tokio::net::TcpStream::connect(svip).await.unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(set(&svip.to_string(), "none").await, StatusCode::OK);
+    tokio::net::TcpStream::connect(svip).await.unwrap();
+    assert_eq!(set("192.0.2.1", "refuse").await, StatusCode::NOT_FOUND);
+    bench.running.stop().await;
+}

@@ -1,6 +1,6 @@
 //! The cluster as a pure machine: `(State, Request, time) -> Reply + data-plane changes`. No IO, no
-//! clock, no sockets; a seed makes it repeatable. The JSON-RPC skin ([`crate::rpc`]) builds the
-//! requests and renders the replies, [`crate::dataplane`] carries out the changes.
+//! clock, no sockets; a seed makes it repeatable. The JSON-RPC skin (`rpc`) builds the
+//! requests and renders the replies, `dataplane` carries out the changes.
 
 mod account;
 mod change;
