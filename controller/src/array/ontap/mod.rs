@@ -1,0 +1,127 @@
+//! ONTAP through its REST API: one SVM, FlexVols for `ontap-nas`, a LUN in a FlexVol for `ontap-san`.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `client` | requests, errors, jobs |
+//! | `start` | is what the backend file says true of this array? |
+//! | `flexvol` | volumes |
+//! | `nas` | export policies and rules |
+//! | `san` | LUNs, igroups, maps, portals |
+
+mod client;
+mod flexvol;
+mod nas;
+mod san;
+mod start;
+
+use std::net::IpAddr;
+
+use contract::{ChapCredentials, FsType, Iqn, PublishContext};
+
+use crate::array::{ArrayError, Guest, Owner, Pool, Protocol, Provisioned, VolumeSpec, round_up};
+use crate::backend::config::{NasOptions, OntapDefaults};
+use crate::locks::Locks;
+use crate::store::VolumeRecord;
+use client::Client;
+
+/// Smallest FlexVol, 20 MiB (ONTAP 9 limits).
+const MINIMUM_VOLUME: u64 = 20 << 20;
+/// Sizes are multiples of the file system's block.
+const BLOCK: u64 = 4096;
+
+/// One SVM of an ONTAP cluster, found fit for one driver.
+#[derive(Debug)]
+pub struct Ontap {
+    client: Client,
+    owner: Owner,
+    svm_name: String,
+    svm_uuid: String,
+    data_lif: IpAddr,
+    pools: Vec<Pool>,
+    defaults: OntapDefaults,
+    protocol: Driver,
+    /// An igroup is shared by all volumes of a node: mapping and tidying up must not cross.
+    igroups: Locks,
+}
+
+#[derive(Debug)]
+enum Driver {
+    Nas(NasOptions),
+    San { target: Iqn, chap: Option<ChapCredentials> },
+}
+
+impl Ontap {
+    pub(super) fn default_name(&self) -> String {
+        let driver = match self.protocol {
+            Driver::Nas(_) => "ontapnas",
+            Driver::San { .. } => "ontapsan",
+        };
+        format!("{driver}_{}", self.data_lif)
+    }
+
+    pub(super) fn pools(&self) -> &[Pool] {
+        &self.pools
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        match self.protocol {
+            Driver::Nas(_) => Protocol::File,
+            Driver::San { .. } => Protocol::Block,
+        }
+    }
+
+    pub(super) fn default_filesystem(&self) -> FsType {
+        self.defaults.filesystem
+    }
+
+    pub(super) fn chap(&self) -> Option<ChapCredentials> {
+        match &self.protocol {
+            Driver::Nas(_) => None,
+            Driver::San { chap, .. } => chap.clone(),
+        }
+    }
+
+    pub(super) async fn ensure_volume(&self, spec: &VolumeSpec) -> Result<Provisioned, ArrayError> {
+        match &self.protocol {
+            Driver::Nas(nas) => self.ensure_export(nas, spec).await,
+            Driver::San { .. } => self.ensure_lun(spec).await,
+        }
+    }
+
+    pub(super) async fn ensure_no_volume(&self, volume: &VolumeRecord) -> Result<(), ArrayError> {
+        self.ensure_no_flexvol(&volume.internal_name, &volume.id).await?;
+        match &self.protocol {
+            Driver::Nas(nas) => self.ensure_no_policy(nas, &volume.internal_name).await,
+            Driver::San { .. } => Ok(()),
+        }
+    }
+
+    pub(super) async fn ensure_access(
+        &self,
+        volume: &VolumeRecord,
+        guest: &Guest,
+        others: &[Guest],
+    ) -> Result<PublishContext, ArrayError> {
+        match &self.protocol {
+            Driver::Nas(nas) => self.ensure_exported(nas, volume, guest, others).await,
+            Driver::San { target, chap } => self.ensure_mapped(target, chap.is_some(), volume, guest).await,
+        }
+    }
+
+    pub(super) async fn ensure_no_access(
+        &self,
+        volume: &VolumeRecord,
+        guest: &Guest,
+        others: &[Guest],
+    ) -> Result<(), ArrayError> {
+        match &self.protocol {
+            Driver::Nas(nas) => self.ensure_not_exported(nas, volume, others).await,
+            Driver::San { .. } => self.ensure_not_mapped(volume, guest).await,
+        }
+    }
+}
+
+/// What the array makes of a size.
+pub(super) fn rounded(size: u64) -> u64 {
+    round_up(size.max(MINIMUM_VOLUME), BLOCK)
+}

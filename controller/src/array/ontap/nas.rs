@@ -1,0 +1,309 @@
+//! Files: a junction a volume, and the export policy that says who may use it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use contract::{NfsAttachment, PublishContext};
+use ipnet::IpNet;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Ontap;
+use super::client::{Client, code, tolerate};
+use crate::array::{ArrayError, Guest, Provisioned, VolumeSpec};
+use crate::backend::config::{ExportAccess, NasOptions};
+use crate::store::VolumeRecord;
+
+/// An export policy.
+#[derive(Debug, Deserialize)]
+pub(super) struct Policy {
+    id: u64,
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Rule {
+    index: u64,
+    #[serde(default)]
+    clients: Vec<ClientMatch>,
+    #[serde(default)]
+    protocols: Vec<String>,
+    #[serde(default)]
+    rw_rule: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ClientMatch {
+    r#match: String,
+}
+
+/// Whether a rule lets an address in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Admits {
+    Yes,
+    No,
+    /// Netgroups, domains and host names are resolved by the array alone.
+    OnlyTheArrayKnows,
+}
+
+impl Rule {
+    /// The one address of a rule as we write them.
+    fn single_address(&self) -> Option<IpAddr> {
+        match self.clients.as_slice() {
+            [client] => client.r#match.parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn admits(&self, address: IpAddr) -> Admits {
+        let files = self.protocols.is_empty()
+            || self.protocols.iter().any(|name| name == "any" || name.starts_with("nfs"));
+        let writable = self.rw_rule.iter().any(|rule| matches!(rule.as_str(), "any" | "sys"));
+        if !files || !writable {
+            return Admits::No;
+        }
+        let mut verdict = Admits::No;
+        for client in &self.clients {
+            let text = client.r#match.as_str();
+            let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+            match network {
+                Ok(network) if network.contains(&address) => return Admits::Yes,
+                Ok(_) => {}
+                Err(_) => verdict = Admits::OnlyTheArrayKnows,
+            }
+        }
+        verdict
+    }
+}
+
+/// The export policy of that name.
+pub(super) async fn find_policy(
+    client: &Client,
+    svm: &str,
+    name: &str,
+) -> Result<Option<Policy>, ArrayError> {
+    let query = [("svm.uuid", svm), ("name", name), ("fields", "id,name")];
+    let found: Vec<Policy> = client.records("protocols/nfs/export-policies", &query).await?;
+    Ok(found.into_iter().find(|policy| policy.name == name))
+}
+
+impl Ontap {
+    pub(super) async fn ensure_export(
+        &self,
+        nas: &NasOptions,
+        spec: &VolumeSpec,
+    ) -> Result<Provisioned, ArrayError> {
+        let policy = match nas.access {
+            ExportAccess::Administrator => self.defaults.export_policy.clone(),
+            ExportAccess::Automatic(_) => {
+                // Born with a policy that lets nobody in.
+                self.ensure_policy(&spec.internal_name).await?;
+                spec.internal_name.clone()
+            }
+        };
+        let junction = json!({
+            "path": format!("/{}", spec.internal_name),
+            "security_style": "unix",
+            "unix_permissions": self.defaults.unix_permissions,
+            "export_policy": { "name": policy },
+        });
+        let made = self.ensure_flexvol(spec, spec.size, Some(junction)).await?;
+        Ok(Provisioned { array_id: made.uuid, size: spec.size })
+    }
+
+    pub(super) async fn ensure_exported(
+        &self,
+        nas: &NasOptions,
+        volume: &VolumeRecord,
+        guest: &Guest,
+        others: &[Guest],
+    ) -> Result<PublishContext, ArrayError> {
+        let name = &volume.internal_name;
+        let found = self.require_flexvol(name, &volume.id).await?;
+        let junction = format!("/{name}");
+        let mut amended = serde_json::Map::new();
+        if found.nas.path.is_empty() {
+            amended.insert("path".to_owned(), junction.clone().into());
+        }
+        match &nas.access {
+            ExportAccess::Administrator => {
+                self.require_admitted(&found.nas.export_policy.name, guest).await?;
+            }
+            ExportAccess::Automatic(networks) => {
+                if admitted(networks, guest).is_empty() {
+                    let reason = format!(
+                        "node {} has no address within autoExportCIDRs: widen autoExportCIDRs, or correct the node's addresses",
+                        guest.node
+                    );
+                    return Err(ArrayError::NoAccess { reason });
+                }
+                let wanted = everybody(networks, others.iter().chain([guest]));
+                self.ensure_rules(name, &wanted).await?;
+                if found.nas.export_policy.name != *name {
+                    amended.insert("export_policy".to_owned(), json!({ "name": name }));
+                }
+            }
+        }
+        let export = match found.nas.path.as_str() {
+            "" => junction,
+            path => path.to_owned(),
+        };
+        if !amended.is_empty() {
+            let path = format!("storage/volumes/{}", found.uuid);
+            self.client.patch(&path, json!({ "nas": amended })).await?;
+        }
+        Ok(PublishContext::Nfs(NfsAttachment {
+            server: self.data_lif,
+            export,
+            mount_options: nas.mount_options.clone(),
+        }))
+    }
+
+    pub(super) async fn ensure_not_exported(
+        &self,
+        nas: &NasOptions,
+        volume: &VolumeRecord,
+        others: &[Guest],
+    ) -> Result<(), ArrayError> {
+        match &nas.access {
+            // The rules are the administrator's, for every volume and node alike: not ours to take.
+            ExportAccess::Administrator => Ok(()),
+            ExportAccess::Automatic(networks) => {
+                if find_policy(&self.client, &self.svm_uuid, &volume.internal_name).await?.is_none() {
+                    return Ok(());
+                }
+                let wanted = everybody(networks, others.iter());
+                self.ensure_rules(&volume.internal_name, &wanted).await
+            }
+        }
+    }
+
+    pub(super) async fn ensure_no_policy(&self, nas: &NasOptions, name: &str) -> Result<(), ArrayError> {
+        if matches!(nas.access, ExportAccess::Administrator) {
+            return Ok(());
+        }
+        let Some(policy) = find_policy(&self.client, &self.svm_uuid, name).await? else { return Ok(()) };
+        let path = format!("protocols/nfs/export-policies/{}", policy.id);
+        tolerate(self.client.delete(&path).await, &[code::MISSING])
+    }
+
+    async fn ensure_policy(&self, name: &str) -> Result<Policy, ArrayError> {
+        if let Some(found) = find_policy(&self.client, &self.svm_uuid, name).await? {
+            return Ok(found);
+        }
+        let body = json!({ "name": name, "svm": { "uuid": self.svm_uuid } });
+        let made = self.client.post("protocols/nfs/export-policies", &[], body).await;
+        tolerate(made, &[code::DUPLICATE])?;
+        let found = find_policy(&self.client, &self.svm_uuid, name).await?;
+        found.ok_or_else(|| ArrayError::Missing { what: format!("export policy {name}") })
+    }
+
+    /// Makes the rules of a volume's own policy let in exactly `wanted`, one rule an address, and
+    /// reads them back. Rules for networks and names are not ours and stay.
+    async fn ensure_rules(&self, name: &str, wanted: &BTreeSet<IpAddr>) -> Result<(), ArrayError> {
+        let policy = self.ensure_policy(name).await?;
+        let path = format!("protocols/nfs/export-policies/{}/rules", policy.id);
+        let rules = self.rules(&path).await?;
+        let present: BTreeSet<_> = rules.iter().filter_map(Rule::single_address).collect();
+        for address in wanted.difference(&present) {
+            let body = json!({
+                "clients": [{ "match": address.to_string() }],
+                "protocols": ["nfs"],
+                "ro_rule": ["any"],
+                "rw_rule": ["any"],
+                "superuser": ["any"],
+            });
+            tolerate(self.client.post(&path, &[], body).await, &[code::RULE_EXISTS, code::DUPLICATE])?;
+        }
+        let surplus = |rule: &&Rule| rule.single_address().is_some_and(|address| !wanted.contains(&address));
+        for rule in rules.iter().filter(surplus) {
+            let gone = self.client.delete(&format!("{path}/{}", rule.index)).await;
+            tolerate(gone, &[code::MISSING])?;
+        }
+        let now: BTreeSet<_> = self.rules(&path).await?.iter().filter_map(Rule::single_address).collect();
+        if now == *wanted {
+            return Ok(());
+        }
+        Err(ArrayError::Unexpected {
+            call: format!("the rules of export policy {name}"),
+            problem: format!("they let in {now:?}, not {wanted:?}"),
+        })
+    }
+
+    async fn rules(&self, path: &str) -> Result<Vec<Rule>, ArrayError> {
+        let fields = "index,clients,protocols,rw_rule";
+        self.client.records(path, &[("fields", fields)]).await
+    }
+
+    /// The administrator's policy must let the node in; if it does not, say so now, since the mount
+    /// would only say "permission denied".
+    async fn require_admitted(&self, policy: &str, guest: &Guest) -> Result<(), ArrayError> {
+        let found = find_policy(&self.client, &self.svm_uuid, policy).await?;
+        let found = found.ok_or_else(|| ArrayError::Missing {
+            what: format!("export policy {policy} of SVM {}", self.svm_name),
+        })?;
+        let rules = self.rules(&format!("protocols/nfs/export-policies/{}/rules", found.id)).await?;
+        let verdicts: Vec<_> = guest
+            .addresses
+            .iter()
+            .flat_map(|address| rules.iter().map(|rule| rule.admits(*address)))
+            .collect();
+        if verdicts.contains(&Admits::Yes) {
+            return Ok(());
+        }
+        if verdicts.contains(&Admits::OnlyTheArrayKnows) {
+            tracing::info!(policy, node = %guest.node, "only the array can tell whether the policy lets the node in");
+            return Ok(());
+        }
+        let addresses: Vec<_> = guest.addresses.iter().map(IpAddr::to_string).collect();
+        let reason = format!(
+            "export policy {policy} of SVM {} has no read-write NFS rule for node {} ({}): add one, or set autoExportPolicy in the backend file",
+            self.svm_name,
+            guest.node,
+            addresses.join(", ")
+        );
+        Err(ArrayError::NoAccess { reason })
+    }
+}
+
+fn admitted(networks: &[IpNet], guest: &Guest) -> BTreeSet<IpAddr> {
+    let within = |address: &&IpAddr| networks.iter().any(|network| network.contains(*address));
+    guest.addresses.iter().filter(within).copied().collect()
+}
+
+fn everybody<'g>(networks: &[IpNet], guests: impl Iterator<Item = &'g Guest>) -> BTreeSet<IpAddr> {
+    guests.flat_map(|guest| admitted(networks, guest)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(clients: &[&str], rw: &str) -> Rule {
+        Rule {
+            index: 1,
+            clients: clients.iter().map(|text| ClientMatch { r#match: (*text).to_owned() }).collect(),
+            protocols: vec!["nfs".to_owned()],
+            rw_rule: vec![rw.to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_rule_lets_in_whom_its_networks_hold() {
+        let address: IpAddr = "10.1.2.3".parse().unwrap();
+        for (rule, verdict) in [
+            (rule(&["0.0.0.0/0"], "any"), Admits::Yes),
+            (rule(&["192.168.0.1", "10.1.2.3"], "sys"), Admits::Yes),
+            (rule(&["10.1.3.0/24"], "any"), Admits::No),
+            (rule(&["10.1.2.0/24"], "never"), Admits::No),
+            (rule(&["::/0"], "any"), Admits::No),
+            (rule(&["@workers"], "any"), Admits::OnlyTheArrayKnows),
+            (rule(&["10.1.3.0/24", ".example.com"], "any"), Admits::OnlyTheArrayKnows),
+        ] {
+            assert_eq!(rule.admits(address), verdict, "{rule:?}");
+        }
+        let smb = Rule { protocols: vec!["cifs".to_owned()], ..rule(&["0.0.0.0/0"], "any") };
+        assert_eq!(smb.admits(address), Admits::No);
+    }
+}
