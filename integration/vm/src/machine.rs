@@ -163,7 +163,11 @@ impl Machine {
         };
         let start = if plan.saved.is_some() { Start::Restored } else { Start::Boot };
         let channel = Channel::start(control, start);
-        let qmp = Qmp::start(qmp).await?;
+        // What QEMU wrote says more than that its socket closed.
+        let qmp = Qmp::start(qmp).await.map_err(|error| {
+            tracing::debug!(%error, "no machine protocol");
+            not_started("it does not speak")
+        })?;
         tokio::spawn(watch_resets(qmp.events(), Arc::clone(&channel)));
         Ok(Self { channel, qmp, qemu, _taps: taps, directory })
     }
