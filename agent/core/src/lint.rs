@@ -1,7 +1,7 @@
 //! The last guard: properties every plan has, checked against the facts it came from, by code that
 //! shares nothing with the code that made it.
 
-use crate::facts::{Content, Facts, Probe};
+use crate::facts::{Content, Facts, PathFact, Probe};
 use crate::intent::Intent;
 use crate::outcome::Disposition;
 use crate::plan::Plan;
@@ -85,9 +85,9 @@ pub(crate) fn check(intent: &Intent, facts: &Facts, progress: &Progress, plan: &
                 let alone =
                     facts.sessions.iter().any(|session| session.sid == *sid && session.other_luns == 0);
                 require(
-                    alone && !progress.target_shared && teardown,
+                    alone && !progress.target_shared && teardown && bare(facts, plan, *sid),
                     Hazard::H10,
-                    "no session that another volume uses is ended",
+                    "no session that another volume uses, or that still has a disk, is ended",
                 )
             }
             _ => Ok(()),
@@ -97,6 +97,14 @@ pub(crate) fn check(intent: &Intent, facts: &Facts, progress: &Progress, plan: &
         }
     }
     Ok(())
+}
+
+/// Whether the plan deletes every disk that was seen on the session.
+fn bare(facts: &Facts, plan: &Plan, sid: u32) -> bool {
+    let deleted = |path: &PathFact| {
+        plan.steps().any(|step| matches!(step, Step::DeletePath { disk } if disk.what().hctl == path.hctl))
+    };
+    facts.paths.iter().filter(|path| path.sid == Some(sid)).all(deleted)
 }
 
 fn require(holds: bool, hazard: Hazard, rule: &'static str) -> Result<(), (Hazard, &'static str)> {

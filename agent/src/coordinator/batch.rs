@@ -34,6 +34,7 @@ pub(super) async fn apply<H: Host>(
     let wanted = match batch.need {
         Need::All => batch.steps.len(),
         Need::AtLeast { count, .. } => count,
+        Need::Attempt => 0,
     };
     let mut running: FuturesUnordered<_> =
         batch.steps.into_iter().enumerate().map(|(index, step)| apply_one(host, index, step, chap)).collect();

@@ -36,6 +36,7 @@ pub(super) fn stage(
     if let Some(plan) = devices(stage, iscsi, facts, progress)? {
         return Ok(plan);
     }
+    require_unheld(facts)?;
     let device = Verified::prove(facts, iscsi)?;
     match &stage.usage {
         Usage::Block => Ok(Plan::fulfilled()),
@@ -152,9 +153,7 @@ fn devices(
     if await_map {
         let wwid = iscsi.identity.wwid.clone();
         let wait = Step::AwaitMap { wwid, paths: live.len(), window: MAP_WINDOW };
-        // Whatever came of the wait, the next facts say it better than its error.
-        let need = Need::AtLeast { count: 0, grace: Duration::MAX };
-        plan.batches.push(Batch { steps: vec![wait], need });
+        plan.batches.push(Batch { steps: vec![wait], need: Need::Attempt });
     }
     if stage.usage != Usage::Block {
         plan.then = Then::ReadContent;
@@ -176,6 +175,28 @@ fn wrong_lun(stage: &Stage, path: &PathFact, iscsi: &IscsiAttachment) -> Refusal
         ),
         "check on the array which LUN is mapped to this node under this number",
     )
+}
+
+/// A disk that shows the right identity although another map holds it is the disk of a volume that
+/// had this LUN number before and was never unstaged here (hazard H02). multipathd will not use it
+/// for a second map, and taking it from the first is not this volume's business.
+fn require_unheld(facts: &Facts) -> Result<(), Refusal> {
+    if !facts.map.is_absent() {
+        return Ok(());
+    }
+    let Some(path) = facts.paths.iter().find(|path| !path.holders.is_empty()) else { return Ok(()) };
+    Err(Refusal::refused(
+        Hazard::H02,
+        format!(
+            "disk {} ({}) is held by {}, left over from a volume that had LUN {} before",
+            path.name,
+            path.hctl,
+            names(path.holders.clone()),
+            path.hctl.lun
+        ),
+        "unstage that volume on this node; the call will be repeated",
+    )
+    .with(Disposition::Transient))
 }
 
 /// A mounted map with a path that shows another device must not be called staged (hazard H02).

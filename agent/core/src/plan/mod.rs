@@ -52,6 +52,8 @@ pub enum Need {
         /// Time for the rest.
         grace: Duration,
     },
+    /// All are tried to their end and none must succeed: the next facts tell more than an error.
+    Attempt,
 }
 
 /// What follows a plan's steps.
@@ -106,8 +108,12 @@ impl core::fmt::Display for Plan {
             }
             let steps: Vec<String> = batch.steps.iter().map(ToString::to_string).collect();
             f.write_str(&steps.join(" | "))?;
-            if let Need::AtLeast { count, grace } = batch.need {
-                write!(f, " [{count} of {}, then {} ms]", batch.steps.len(), grace.as_millis())?;
+            match batch.need {
+                Need::All => {}
+                Need::AtLeast { count, grace } => {
+                    write!(f, " [{count} of {}, then {} ms]", batch.steps.len(), grace.as_millis())?;
+                }
+                Need::Attempt => f.write_str(" [attempt]")?,
             }
         }
         if self.then == Then::ReadContent {

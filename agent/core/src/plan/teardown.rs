@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use contract::{IscsiAttachment, NfsAttachment, PublishContext};
+use contract::{IscsiAttachment, NfsAttachment, PublishContext, Wwid};
 
 use super::{Plan, mounts, nfs};
 use crate::facts::{Facts, MapFact, MountFact, PathFact, Probe, SessionFact, names};
@@ -84,7 +84,7 @@ fn unstage_lun(
     if let Some(map) = map {
         require_unpublished(facts, map)?;
         match Idle::<proof::Map>::prove(facts, map) {
-            Ok(idle) => remove_device(&mut plan, iscsi, facts, Some((map, idle)))?,
+            Ok(idle) => remove_device(&mut plan, iscsi, facts, progress, Some((map, idle)))?,
             // udev looks at a device that was just closed: give it a moment, then look again.
             Err(_) if !progress.awaited_idle() => {
                 return Ok(Plan::sequence([Step::AwaitIdle { wwid: map.wwid.clone() }]));
@@ -92,7 +92,7 @@ fn unstage_lun(
             Err(in_use) => return Err(in_use),
         }
     } else {
-        remove_device(&mut plan, iscsi, facts, None)?;
+        remove_device(&mut plan, iscsi, facts, progress, None)?;
     }
     if !progress.target_shared {
         leave_target(&mut plan, iscsi, facts);
@@ -145,13 +145,17 @@ fn remove_device(
     plan: &mut Plan,
     iscsi: &IscsiAttachment,
     facts: &Facts,
+    progress: &Progress,
     map: Option<(&MapFact, Idle<proof::Map>)>,
 ) -> Result<(), Refusal> {
     let in_map = |path: &PathFact| map.as_ref().is_some_and(|(map, _)| map.paths.contains(&path.name));
     let mut disks = Vec::new();
     for path in &facts.paths {
         let ours = match &path.identity {
-            Probe::Present(shown) => shown.wwid == iscsi.identity.wwid,
+            Probe::Present(shown) if shown.wwid == iscsi.identity.wwid => true,
+            // The number is another volume's now; whoever is recorded on the target may own it.
+            Probe::Present(_) if progress.target_shared => false,
+            Probe::Present(shown) => return Err(stranger(path, &shown.wwid)),
             // Nobody answers for it: it is ours by its place on our target, or in our map.
             Probe::Absent | Probe::Unknown(_) => in_map(path) || path.hctl.lun == iscsi.lun,
         };
@@ -170,6 +174,19 @@ fn remove_device(
         plan.push_all(disks);
     }
     Ok(())
+}
+
+/// A disk no record explains, where the volume's disk should be: deleting it might harm, logging out
+/// beneath it would leave its map behind (hazard H02).
+fn stranger(path: &PathFact, shown: &Wwid) -> Refusal {
+    Refusal::refused(
+        Hazard::H02,
+        format!(
+            "disk {} ({}) stands at the volume's LUN number and shows WWID {shown}",
+            path.name, path.hctl
+        ),
+        "no volume recorded on this node has it: if nobody uses it, remove its multipath map and delete          the disk, then repeat",
+    )
 }
 
 /// Ends the sessions nobody else needs, and forgets their portals.
