@@ -1,5 +1,7 @@
 //! The server over loopback, byte by byte.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail it by panicking")]
+
 mod client;
 
 use std::net::SocketAddr;
@@ -130,8 +132,8 @@ async fn mode_bits_bind_users_and_the_owner_passes_them_for_data() {
     let dir = client.mkdir(&root, "shared", 0o770).await.unwrap();
     let chown = Args::default().bytes(&dir).word(0).word(1).word(500).word(1).word(50);
     assert_eq!(client.nfs(2, chown.word(0).word(0).word(0).word(0)).await.0, 0);
-    let mut member = svm.client().await.as_user(1000, 1, &[50]);
-    let mut stranger = svm.client().await.as_user(1001, 1, &[]);
+    let mut member = svm.client().await.with_user(1000, 1, &[50]);
+    let mut stranger = svm.client().await.with_user(1001, 1, &[]);
     let file = member.create(&dir, "f", 0o400).await.unwrap();
     assert_eq!(stranger.lookup(&dir, "f").await, Err(ACCES));
     assert_eq!(stranger.read(&file, 0, 1).await, Err(ACCES));

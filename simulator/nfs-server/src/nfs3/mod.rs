@@ -220,3 +220,40 @@ impl Service for Nfs3 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{AuthRule, ExportPolicy, ExportRule};
+    use crate::rpc::Credential;
+    use crate::{Export, RootAttributes};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn no_arguments_make_a_procedure_panic(
+            procedure in 0u32..25,
+            with_handle: bool,
+            noise in proptest::collection::vec(prop_oneof![Just(0u8), Just(1), Just(4), any::<u8>()], 0..160),
+        ) {
+            let tree = FileTree::new(1 << 20, RootAttributes { mode: 0o777, uid: 0, gid: 0 });
+            let clients = vec!["0.0.0.0/0".parse().unwrap()];
+            let any = AuthRule::Any;
+            let rule = ExportRule { index: 1, clients, ro: any, rw: any, superuser: any, anonymous_uid: 0 };
+            let policy = Arc::new(ExportPolicy { name: "p".into(), rules: vec![rule] });
+            let exports = Arc::<Exports>::default();
+            exports.put(Export { path: "/v".into(), tree: tree.clone(), policy });
+            let mut arguments = Encoder::default();
+            if with_handle {
+                let node = tree.look().node(InodeNumber::ROOT).unwrap();
+                wire::put_handle(&mut arguments, tree.fsid(), node);
+            }
+            let arguments = [&arguments.finish()[..], &noise].concat();
+            let caller = Caller { address: [127, 0, 0, 1].into(), credential: Credential::Anonymous };
+            let nfs = Nfs3::new(exports, [0; 8]);
+            let mut results = Encoder::default();
+            let _ = nfs.serve(procedure, &caller, &mut Decoder::new(arguments.into()), &mut results);
+        }
+    }
+}

@@ -12,6 +12,8 @@ mod file;
 mod inode;
 mod namespace;
 mod permission;
+#[cfg(test)]
+mod properties;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -120,7 +120,7 @@ impl Client {
         Self { stream, xid: 1, caller: Caller::User(0, 0, Vec::new()) }
     }
 
-    pub(crate) fn as_user(mut self, uid: u32, gid: u32, groups: &[u32]) -> Self {
+    pub(crate) fn with_user(mut self, uid: u32, gid: u32, groups: &[u32]) -> Self {
         self.caller = Caller::User(uid, gid, groups.to_vec());
         self
     }
