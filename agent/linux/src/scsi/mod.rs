@@ -12,8 +12,10 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use agent_core::facts::DeviceNumber;
 use contract::{DeviceIdentity, IdentityError};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::sys;
 
@@ -35,6 +37,14 @@ pub enum ScsiError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// The node stands for another device.
+    #[error("{device} is not device {wanted}")]
+    OtherDevice {
+        /// The node.
+        device: String,
+        /// The device it should be.
+        wanted: DeviceNumber,
     },
     /// The kernel did not carry the command.
     #[error("{command} could not be sent")]
@@ -78,13 +88,20 @@ pub enum ScsiError {
     Identity(#[from] IdentityError),
 }
 
-/// Opens a block device for commands only: no wait for a medium, no exclusive use.
+/// Opens a block device for commands only (no wait for a medium, no exclusive use) and checks that
+/// it is `number`.
 ///
 /// # Errors
-/// [`ScsiError::Open`].
-pub fn open(node: &Path) -> Result<OwnedFd, ScsiError> {
-    rustix::fs::open(node, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| ScsiError::Open { device: node.display().to_string(), source: errno.into() })
+/// [`ScsiError::Open`], [`ScsiError::OtherDevice`].
+pub fn open(node: &Path, number: DeviceNumber) -> Result<OwnedFd, ScsiError> {
+    let failed = |errno: Errno| ScsiError::Open { device: node.display().to_string(), source: errno.into() };
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let descriptor = rustix::fs::open(node, flags, Mode::empty()).map_err(failed)?;
+    let found = rustix::fs::fstat(&descriptor).map_err(failed)?.st_rdev;
+    if (rustix::fs::major(found), rustix::fs::minor(found)) != (number.major, number.minor) {
+        return Err(ScsiError::OtherDevice { device: node.display().to_string(), wanted: number });
+    }
+    Ok(descriptor)
 }
 
 /// Both identities, from VPD pages 0x83 and 0x80.

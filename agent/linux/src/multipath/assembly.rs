@@ -1,0 +1,82 @@
+//! Waiting for a map and its paths (hazard H05).
+
+use std::time::{Duration, Instant};
+
+use agent_core::facts::MapFact;
+use contract::Wwid;
+
+use super::map::{self, MapError};
+use super::socket::{self, MultipathdError};
+use crate::root::HostRoot;
+use crate::uevent::{UeventError, Uevents};
+
+/// A path's state in the map, or the disk's, can change without an event of its own.
+const HEARTBEAT: Duration = Duration::from_millis(250);
+/// Enough for a daemon that lives; it is only asked to explain a failure.
+const DAEMON_LIMIT: Duration = Duration::from_secs(1);
+
+/// Why there is no usable map.
+#[derive(Debug, thiserror::Error)]
+pub enum AssemblyError {
+    /// Nobody makes maps.
+    #[error("no map with WWID {wwid} can come")]
+    NoDaemon {
+        /// WWID.
+        wwid: Wwid,
+        /// What multipathd (did not) answer.
+        #[source]
+        source: MultipathdError,
+    },
+    /// multipathd made none.
+    #[error(
+        "multipathd made no map with WWID {0} in time: does its configuration (blacklist, find_multipaths) leave this array's disks out?"
+    )]
+    NoMap(Wwid),
+    /// It is there and nothing goes through it.
+    #[error("map {name} has no usable path: {paths} are down")]
+    NoPath {
+        /// Its name.
+        name: String,
+        /// Disks in it.
+        paths: String,
+    },
+    /// The map could not be read.
+    #[error("cannot see the map")]
+    Map(#[from] MapError),
+    /// No events.
+    #[error("cannot wait for the map")]
+    Uevent(#[from] UeventError),
+}
+
+/// Waits for one usable path, and from then on for `window` at most until there are `paths`.
+///
+/// # Errors
+/// [`AssemblyError`] without a usable path at the deadline.
+pub async fn await_map(
+    root: &HostRoot,
+    wwid: &Wwid,
+    paths: usize,
+    window: Duration,
+    deadline: Instant,
+) -> Result<MapFact, AssemblyError> {
+    let mut uevents = Uevents::subscribe()?;
+    let look = |wanted: usize| {
+        let map = map::find(root, wwid)?;
+        Ok::<_, AssemblyError>(map.filter(|map| map.usable.len() >= wanted))
+    };
+    let Some(first) = uevents.await_until(deadline, HEARTBEAT, || look(1)).await? else {
+        return Err(explain(root, wwid).await?);
+    };
+    let until = deadline.min(Instant::now() + window);
+    Ok(uevents.await_until(until, HEARTBEAT, || look(paths.max(1))).await?.unwrap_or(first))
+}
+
+async fn explain(root: &HostRoot, wwid: &Wwid) -> Result<AssemblyError, AssemblyError> {
+    if let Some(map) = map::find(root, wwid)? {
+        return Ok(AssemblyError::NoPath { name: map.name, paths: map.paths.join(", ") });
+    }
+    match socket::ask("show daemon", Instant::now() + DAEMON_LIMIT).await {
+        Ok(_lives) => Ok(AssemblyError::NoMap(wwid.clone())),
+        Err(source) => Ok(AssemblyError::NoDaemon { wwid: wwid.clone(), source }),
+    }
+}
