@@ -145,10 +145,6 @@ impl Controlled for Array {
     fn set_portal_fault(&self, portal: PortalSelector, fault: PortalFault) -> Result<(), ControlError> {
         let planes = &self.shared.planes;
         if planes.set_portal_fault(|address| portal.selects(address), fault) > 0 {
-            self.shared.events.record(
-                "control.portal_fault",
-                json!({ "portal": portal.address.to_string(), "port": portal.port, "fault": fault }),
-            );
             return Ok(());
         }
         let known: Vec<_> = planes.portals().iter().map(|portal| portal.address.to_string()).collect();

@@ -48,11 +48,11 @@ pub struct LifBlueprint {
     pub node: Option<String>,
 }
 
-/// A blueprint that no array can be built from.
+/// A blueprint that no array can be built from. The words are for whoever wrote the command line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BlueprintError {
     /// A LIF on a node that the cluster has not.
-    #[error("{node}: no such node; use one of {known}")]
+    #[error("--nfs-lif or --iscsi-lif …@{node}: no such node; use one of {known}")]
     UnknownNode {
         /// What was named.
         node: String,
@@ -60,10 +60,12 @@ pub enum BlueprintError {
         known: String,
     },
     /// An SVM name that ONTAP would not take.
-    #[error("{0}: no SVM name; use letters, digits, `_`, `-` and `.`, beginning with a letter or `_`")]
+    #[error("--svm {0}: no SVM name; use letters, digits, `_`, `-` and `.`, beginning with a letter or `_`")]
     SvmName(String),
     /// A client match that an export rule would not take.
-    #[error("{0}: no client match; use an address, a network such as 10.0.0.0/8, or 0.0.0.0/0")]
+    #[error(
+        "--default-export-rule {0}: no client match; use an address, a network such as 10.0.0.0/8, or 0.0.0.0/0"
+    )]
     ClientMatch(String),
 }
 
