@@ -113,6 +113,31 @@ impl Exports {
         found
     }
 
+    /// The export mounted at `name` in the root of the export of a tree.
+    pub(crate) fn find_junction(&self, fsid: u64, name: &str) -> Option<Arc<Export>> {
+        if matches!(name, "" | "." | "..") || name.contains('/') {
+            return None;
+        }
+        let table = self.table.read();
+        let parent = table.by_fsid.get(&fsid)?.last()?;
+        let path = normal_path(&format!("{parent}/{name}"));
+        table.by_path.get(&path).filter(|export| export.tree.fsid() != fsid).cloned()
+    }
+
+    /// Name and fsid of every export mounted in the root of the export of a tree.
+    pub(crate) fn junctions_in(&self, fsid: u64) -> Vec<(String, u64)> {
+        let table = self.table.read();
+        let Some(parent) = table.by_fsid.get(&fsid).and_then(|paths| paths.last()) else {
+            return Vec::new();
+        };
+        let name_in_parent = |export: &Export| {
+            let name = below(&export.path, parent)?.strip_prefix('/')?;
+            (!name.is_empty() && !name.contains('/')).then(|| name.to_owned())
+        };
+        let others = table.by_path.values().filter(|export| export.tree.fsid() != fsid);
+        others.filter_map(|export| Some((name_in_parent(export)?, export.tree.fsid()))).collect()
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<Export>> {
         self.table.read().by_path.values().cloned().collect()
     }

@@ -132,6 +132,34 @@ fn a_client_that_would_rather_speak_version_four_falls_back_to_three() -> anyhow
 
 #[test]
 #[ignore = "boots worker nodes (root, QEMU): cargo nextest run -p nfs-server --run-ignored all -j1"]
+fn a_volume_is_reached_through_the_root_of_the_namespace() -> anyhow::Result<()> {
+    scenario(async |network, template, svm| {
+        let rule = |rw| ExportRule {
+            index: 1,
+            clients: vec!["0.0.0.0/0".parse().expect("a network")],
+            ro: AuthRule::Any,
+            rw,
+            superuser: AuthRule::Any,
+            anonymous_uid: 65534,
+        };
+        let policy = ExportPolicy { name: "root".into(), rules: vec![rule(AuthRule::Never)] };
+        let tree = FileTree::new(CAPACITY, RootAttributes { mode: 0o755, uid: 0, gid: 0 });
+        svm.server.put_export(Export { path: "/".into(), tree, policy: Arc::new(policy) });
+        let node = node(&network, &template, 1).await?;
+        let mount = "mkdir -p /mnt/v; mount -t nfs -o vers=3,nolock 192.168.0.101:/ /mnt/v";
+        script(&node.guest(), mount).await?;
+        assert_eq!(
+            script(&node.guest(), "ls /mnt/v; echo x >/mnt/v/vol1/x; cat /mnt/v/vol1/x").await?,
+            "vol1\nx\n"
+        );
+        assert_eq!(svm.tree.inodes(), 2);
+        script(&node.guest(), "umount -R /mnt/v").await?;
+        Ok(())
+    })
+}
+
+#[test]
+#[ignore = "boots worker nodes (root, QEMU): cargo nextest run -p nfs-server --run-ignored all -j1"]
 fn the_kernel_alone_mounts_without_any_port_option() -> anyhow::Result<()> {
     scenario(async |network, template, _svm| {
         let node = node(&network, &template, 1).await?;

@@ -179,6 +179,30 @@ async fn a_mount_below_a_junction_and_the_policy_of_the_root_above_it() {
 }
 
 #[tokio::test]
+async fn the_root_volume_shows_the_volumes_mounted_in_it_as_far_as_their_policies_let() {
+    let (svm, tree_of_v, mut client, v) = open_volume(1 << 20).await;
+    let root_volume = tree(1 << 20);
+    svm.export("/", &root_volume, vec![open_to("0.0.0.0/0")]);
+    svm.export("/closed", &tree(1), vec![]);
+    svm.export("/v/nested", &tree(1), vec![]);
+    let root = client.mount("/").await.unwrap();
+    client.create(&root, "own", 0o644).await.unwrap();
+    let (entries, ended) = client.readdir(&root, 0, 4096).await.unwrap();
+    let mut names: Vec<_> = entries.iter().map(|(_, name)| &**name).collect();
+    names.sort_unstable();
+    assert_eq!((names, ended), (vec![".", "..", "closed", "own", "v"], true));
+    let (behind, ended) = client.readdir(&root, entries[3].0, 4096).await.unwrap();
+    assert_eq!((behind, ended), (entries[4..].to_vec(), true), "a listing goes on between junctions");
+    assert_eq!(client.lookup(&root, "v").await.as_ref(), Ok(&v));
+    assert_eq!(client.lookup(&root, "closed").await, Err(ACCES));
+    assert_eq!(client.lookup(&v, "nested").await, Err(ACCES));
+    assert_eq!(client.lookup(&v, "..").await.as_ref(), Ok(&v));
+    svm.server.remove_export("/v");
+    assert_eq!(client.lookup(&root, "v").await, Err(2));
+    drop(tree_of_v);
+}
+
+#[tokio::test]
 async fn the_mount_table_lists_who_came_and_forgets_who_left() {
     let (svm, _tree, mut client, _root) = open_volume(1 << 20).await;
     let clients = svm.server.clients();

@@ -4,7 +4,6 @@ use crate::handle::HANDLE_LENGTH;
 use crate::nfs3::data::MAX_TRANSFER;
 use crate::nfs3::wire::{self, Status, put_handle, put_optional_attributes};
 use crate::nfs3::{Nfs3, require_attributes};
-use crate::policy::Access;
 use crate::rpc::{Caller, Refusal};
 use crate::tree::{InodeNumber, Tree};
 use crate::xdr::{Decoder, Encoder, opaque_size};
@@ -40,7 +39,7 @@ impl Nfs3 {
         let _verifier: [u8; 8] = from.fixed()?;
         let bound = from.u32()?.min(MAX_TRANSFER) as usize;
         let wanted = Wanted { cookie, names_bound: usize::MAX, bound, plus: false };
-        self.inspect(caller, &dir, to, |tree, dir, access, to| put_listing(tree, dir, access, wanted, to));
+        self.list(caller, &dir, wanted, to);
         Ok(())
     }
 
@@ -56,40 +55,63 @@ impl Nfs3 {
         let names_bound = from.u32()? as usize;
         let bound = from.u32()?.min(MAX_TRANSFER) as usize;
         let wanted = Wanted { cookie, names_bound, bound, plus: true };
-        self.inspect(caller, &dir, to, |tree, dir, access, to| put_listing(tree, dir, access, wanted, to));
+        self.list(caller, &dir, wanted, to);
         Ok(())
     }
+
+    fn list(&self, caller: &Caller, dir: &[u8], wanted: Wanted, to: &mut Encoder) {
+        let junctions = self.junctions_in(dir);
+        self.inspect(caller, dir, to, |tree, dir, access, to| {
+            let own = tree.entries_behind(dir, &access.who, wanted.cookie)?.map(|(cookie, name, number)| {
+                Entry { cookie, name, file_id: number.0, number: Some(number) }
+            });
+            let below =
+                junctions.iter().filter(|junction| junction.cookie > wanted.cookie).map(|junction| Entry {
+                    cookie: junction.cookie,
+                    name: junction.name.as_bytes(),
+                    file_id: junction.cookie,
+                    number: None,
+                });
+            put_optional_attributes(to, Some(require_attributes(tree, dir)?));
+            to.fixed(&COOKIE_VERIFIER);
+            put_entries(tree, own.chain(below), wanted, to)
+        });
+    }
+}
+
+/// A line of a listing.
+#[derive(Debug, Clone, Copy)]
+struct Entry<'tree> {
+    cookie: u64,
+    name: &'tree [u8],
+    file_id: u64,
+    /// Of an inode of this tree; what lies behind a junction the client must look up.
+    number: Option<InodeNumber>,
 }
 
 /// At least one entry is given whatever `names_bound` says: a client that got none and no end would
 /// ask the same for ever.
-fn put_listing(
+fn put_entries<'tree>(
     tree: &Tree,
-    dir: InodeNumber,
-    access: &Access,
+    entries: impl Iterator<Item = Entry<'tree>>,
     wanted: Wanted,
     to: &mut Encoder,
 ) -> Result<(), Status> {
-    let mut entries = tree.entries_behind(dir, &access.who, wanted.cookie)?.peekable();
-    put_optional_attributes(to, Some(require_attributes(tree, dir)?));
-    to.fixed(&COOKIE_VERIFIER);
+    let mut entries = entries.peekable();
     let (mut size, mut names) = (LISTING_OVERHEAD, 0);
-    while let Some((cookie, name, number)) = entries.peek().copied() {
-        let name_size = 8 + opaque_size(name.len()) + 8;
+    while let Some(entry) = entries.peek().copied() {
+        let name_size = 8 + opaque_size(entry.name.len()) + 8;
         let entry_size = 4 + name_size + if wanted.plus { PLUS } else { 0 };
         let names_full = names > 0 && names + name_size > wanted.names_bound;
         if names_full || size + entry_size > wanted.bound {
             break;
         }
         to.bool(true);
-        to.u64(number.0);
-        to.opaque(name);
-        to.u64(cookie);
+        to.u64(entry.file_id);
+        to.opaque(entry.name);
+        to.u64(entry.cookie);
         if wanted.plus {
-            let attributes = tree.attributes(number).ok();
-            put_optional_attributes(to, attributes);
-            let node = tree.node(number).ok().zip(attributes);
-            to.option(node, |to, (node, attributes)| put_handle(to, attributes.fsid, node));
+            put_plus(tree, entry.number, to);
         }
         size += entry_size;
         names += name_size;
@@ -102,4 +124,12 @@ fn put_listing(
     to.bool(false);
     to.bool(ended);
     Ok(())
+}
+
+/// `name_attributes` and `name_handle`.
+fn put_plus(tree: &Tree, number: Option<InodeNumber>, to: &mut Encoder) {
+    let attributes = number.and_then(|number| tree.attributes(number).ok());
+    put_optional_attributes(to, attributes);
+    let node = number.and_then(|number| tree.node(number).ok()).zip(attributes);
+    to.option(node, |to, (node, attributes)| put_handle(to, attributes.fsid, node));
 }

@@ -7,6 +7,7 @@
 mod attributes;
 mod data;
 mod filesystem;
+mod junction;
 mod listing;
 mod names;
 mod wire;

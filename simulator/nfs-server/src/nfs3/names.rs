@@ -17,6 +17,10 @@ impl Nfs3 {
         to: &mut Encoder,
     ) -> Result<(), Refusal> {
         let (dir, name) = wire::entry(from)?;
+        if let Some(junction) = self.find_junction(&dir, &name) {
+            self.lookup_junction(caller, &dir, &junction, to);
+            return Ok(());
+        }
         self.inspect(caller, &dir, to, |tree, dir, access, to| {
             let found = tree.lookup(dir, &access.who, &name)?;
             let attributes = require_attributes(tree, found)?;
