@@ -296,3 +296,56 @@ async fn the_control_endpoint_digests_a_lun_lists_calls_and_pulls_levers() {
     assert!(status.is_client_error());
     bench.sim.stop().await;
 }
+
+/// MOUNT v3 MNT (RFC 1813 appendix I) with no credential; the status it is answered.
+async fn mount_status(lif: std::net::SocketAddr, path: &str) -> u32 {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let padded = path.len().next_multiple_of(4);
+    let mut call = Vec::new();
+    // xid, CALL, RPC 2, program, version, MNT, AUTH_NONE twice, length of the path
+    for word in [1_u32, 0, 2, 100_005, 3, 1, 0, 0, 0, 0, u32::try_from(path.len()).unwrap()] {
+        call.extend(word.to_be_bytes());
+    }
+    call.extend(path.bytes());
+    call.resize(44 + padded, 0);
+    let mut stream = tokio::net::TcpStream::connect(lif).await.unwrap();
+    let header = 0x8000_0000 | u32::try_from(call.len()).unwrap();
+    stream.write_all(&header.to_be_bytes()).await.unwrap();
+    stream.write_all(&call).await.unwrap();
+    // record mark, xid, REPLY, accepted, verifier (2 words), success, status
+    let mut reply = [0; 32];
+    tokio::time::timeout(std::time::Duration::from_secs(5), stream.read_exact(&mut reply))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(reply[24..28], [0; 4], "not executed: {reply:?}");
+    u32::from_be_bytes(reply[28..32].try_into().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_job_says_is_already_true_for_nfs_clients() {
+    const OK: u32 = 0;
+    const NOENT: u32 = 2;
+    const ACCES: u32 = 13;
+    let bench = Bench::start().await;
+    let lif = bench.sim.array().planes().nfs_lifs()[0].address;
+    let svm = bench.one("/api/svm/svms?name=svm1").await["uuid"].as_str().unwrap().to_owned();
+    let volume = format!("/api/storage/volumes/{}", create_volume(&bench, &svm, "v", 1 << 30).await);
+    assert_eq!(mount_status(lif, "/").await, OK);
+    assert_eq!(mount_status(lif, "/v").await, NOENT);
+    bench.succeed(bench.patch(&volume, json!({ "nas.path": "/v" })).await).await;
+    assert_eq!(mount_status(lif, "/v").await, OK);
+    let policies = "/api/protocols/nfs/export-policies";
+    let made = bench.post(policies, json!({ "name": "p", "svm.name": "svm1" })).await;
+    bench.succeed(bench.patch(&volume, json!({ "nas.export_policy.name": "p" })).await).await;
+    assert_eq!(mount_status(lif, "/v").await, ACCES);
+    let rules = format!("{}/rules", made.location.unwrap());
+    let rule = json!({ "clients": [{ "match": "127.0.0.1" }], "ro_rule": ["any"], "rw_rule": ["any"] });
+    assert_eq!(bench.post(&rules, rule).await.status, 201);
+    assert_eq!(mount_status(lif, "/v").await, OK);
+    assert_eq!(bench.delete(&format!("{rules}/1")).await.status, 200);
+    assert_eq!(mount_status(lif, "/v").await, ACCES);
+    bench.succeed(bench.delete(&volume).await).await;
+    assert_eq!(mount_status(lif, "/v").await, NOENT);
+    bench.sim.stop().await;
+}

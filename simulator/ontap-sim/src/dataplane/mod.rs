@@ -4,30 +4,27 @@
 //! What stands behind identifiers (content of LUNs, file trees) lives here; the state has only the
 //! identifiers.
 
+#[cfg(test)]
+mod tests;
+mod wire;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use blockstore::Volume as Content;
 use iscsi_target::{
-    Auth, AuthPolicy, BlockSize, ChapSecret, Identity, IscsiServer, Lun as LogicalUnit, PortGroup, Portal,
-    PortalError, SessionInfo, Target, Visibility,
+    Auth, AuthPolicy, BlockSize, Identity, IscsiServer, Lun as LogicalUnit, PortGroup, Portal, PortalError,
+    SessionInfo, Target, Visibility,
 };
 use levers::{EventLog, PortalFault};
-use nfs_server::{
-    AuthRule, Export, ExportPolicy as WirePolicy, ExportRule as WireRule, FileTree, LifError, MountedClient,
-    NfsServer, RootAttributes,
-};
+use nfs_server::{Export, FileTree, LifError, MountedClient, NfsServer, RootAttributes};
 use parking_lot::Mutex;
-use tracing::{info, warn};
+use tracing::info;
 
-use crate::state::export::{ExportPolicy, ExportRule, Flavours};
-use crate::state::iscsi::{Authentication, ChapUser};
+use self::wire::{wire_auth, wire_policy};
 use crate::state::lun::Serial;
 use crate::state::{Cluster, DataPlaneChange, LifService, LunId, NodeId, SvmId, Usage, VolumeId};
-
-/// uid that callers become whom nobody knows, where a rule names none that we understand.
-const NOBODY: u32 = 65_534;
 
 /// Where data LIFs listen.
 #[derive(Debug, Clone, Copy)]
@@ -363,55 +360,4 @@ impl Served {
 fn group_of(cluster: &Cluster, node: NodeId) -> u16 {
     let place = cluster.nodes.iter().position(|candidate| candidate.id == node).unwrap_or(0);
     u16::try_from(place.saturating_add(1)).unwrap_or(u16::MAX)
-}
-
-fn wire_auth(authentication: Authentication) -> Auth {
-    let secret = |user: ChapUser| (user.user, ChapSecret::new(user.password));
-    match authentication {
-        Authentication::None => Auth::Open,
-        Authentication::Deny => Auth::Deny,
-        Authentication::Chap { inbound, outbound } => {
-            let (user, password) = secret(inbound);
-            Auth::Chap { user, secret: password, mutual: outbound.map(secret) }
-        }
-    }
-}
-
-fn wire_policy(policy: &ExportPolicy) -> WirePolicy {
-    let rules = policy.rules.iter().filter(|(_, rule)| rule.concerns_nfs());
-    WirePolicy {
-        name: policy.name.clone(),
-        rules: rules.filter_map(|(index, rule)| wire_rule(&policy.name, *index, rule)).collect(),
-    }
-}
-
-/// The rule with the client matches that can be judged here. Names need a directory that the
-/// simulator has not: such a match fits nobody.
-fn wire_rule(policy: &str, index: u32, rule: &ExportRule) -> Option<WireRule> {
-    let judged = |client: &String| match client.parse() {
-        Ok(client) => Some(client),
-        Err(error) => {
-            warn!(policy, index, %error, "the export rule's client fits nobody");
-            None
-        }
-    };
-    let clients: Vec<_> = rule.clients.iter().filter_map(judged).collect();
-    (!clients.is_empty()).then(|| WireRule {
-        index,
-        clients,
-        ro: wire_flavours(&rule.ro),
-        rw: wire_flavours(&rule.rw),
-        superuser: wire_flavours(&rule.superuser),
-        anonymous_uid: rule.anonymous_user.parse().unwrap_or(NOBODY),
-    })
-}
-
-/// Kerberos is not served: a rule for it alone admits nobody.
-fn wire_flavours(flavours: &Flavours) -> AuthRule {
-    match flavours {
-        any if any.has("any") => AuthRule::Any,
-        sys if sys.has("sys") => AuthRule::Sys,
-        none if none.has("none") => AuthRule::None,
-        _ => AuthRule::Never,
-    }
 }
