@@ -1,5 +1,4 @@
-//! The Linux kernel's NFS client, in a worker node, against this server. Needs root and QEMU, hence ignored
-//! where the tests of this crate must run anywhere.
+//! The simulated NFS server judged by the Linux kernel's client, in worker nodes.
 
 #![allow(clippy::expect_used, reason = "the helpers of a test fail it by panicking")]
 
@@ -98,7 +97,6 @@ async fn mount(guest: &Guest, options: &str) -> anyhow::Result<()> {
 const UNCACHED: &str = ",actimeo=0,lookupcache=none";
 
 #[test]
-#[ignore = "boots worker nodes (root, QEMU): cargo nextest run -p nfs-server --run-ignored all -j1"]
 fn a_plain_v3_mount_finds_its_ports_and_behaves_as_a_file_system() -> anyhow::Result<()> {
     scenario(async |network, template, svm| {
         let node = node(&network, &template, 1).await?;
@@ -119,7 +117,6 @@ fn a_plain_v3_mount_finds_its_ports_and_behaves_as_a_file_system() -> anyhow::Re
 }
 
 #[test]
-#[ignore = "boots worker nodes (root, QEMU): cargo nextest run -p nfs-server --run-ignored all -j1"]
 fn a_client_that_would_rather_speak_version_four_falls_back_to_three() -> anyhow::Result<()> {
     scenario(async |network, template, _svm| {
         let node = node(&network, &template, 1).await?;
@@ -131,7 +128,6 @@ fn a_client_that_would_rather_speak_version_four_falls_back_to_three() -> anyhow
 }
 
 #[test]
-#[ignore = "boots worker nodes (root, QEMU): cargo nextest run -p nfs-server --run-ignored all -j1"]
 fn a_volume_is_reached_through_the_root_of_the_namespace() -> anyhow::Result<()> {
     scenario(async |network, template, svm| {
         let rule = |rw| ExportRule {
@@ -159,7 +155,6 @@ fn a_volume_is_reached_through_the_root_of_the_namespace() -> anyhow::Result<()>
 }
 
 #[test]
-#[ignore = "boots worker nodes (root, QEMU): cargo nextest run -p nfs-server --run-ignored all -j1"]
 fn the_kernel_alone_mounts_without_any_port_option() -> anyhow::Result<()> {
     scenario(async |network, template, _svm| {
         let node = node(&network, &template, 1).await?;
@@ -171,7 +166,6 @@ fn the_kernel_alone_mounts_without_any_port_option() -> anyhow::Result<()> {
 }
 
 #[test]
-#[ignore = "boots worker nodes (root, QEMU): cargo nextest run -p nfs-server --run-ignored all -j1"]
 fn what_one_node_wrote_the_other_reads() -> anyhow::Result<()> {
     scenario(async |network, template, _svm| {
         let (one, two) = tokio::try_join!(node(&network, &template, 1), node(&network, &template, 2))?;
@@ -189,7 +183,6 @@ fn what_one_node_wrote_the_other_reads() -> anyhow::Result<()> {
 }
 
 #[test]
-#[ignore = "boots worker nodes (root, QEMU): cargo nextest run -p nfs-server --run-ignored all -j1"]
 fn a_rule_taken_away_cuts_a_mounted_node_off_and_back_it_goes_on() -> anyhow::Result<()> {
     scenario(async |network, template, svm| {
         let node = node(&network, &template, 1).await?;
@@ -217,7 +210,6 @@ fn a_rule_taken_away_cuts_a_mounted_node_off_and_back_it_goes_on() -> anyhow::Re
 }
 
 #[test]
-#[ignore = "boots worker nodes (root, QEMU): cargo nextest run -p nfs-server --run-ignored all -j1"]
 fn a_removed_export_is_a_stale_handle_on_the_node() -> anyhow::Result<()> {
     scenario(async |network, template, svm| {
         let node = node(&network, &template, 1).await?;
@@ -234,7 +226,6 @@ fn a_removed_export_is_a_stale_handle_on_the_node() -> anyhow::Result<()> {
 }
 
 #[test]
-#[ignore = "boots worker nodes (root, QEMU): cargo nextest run -p nfs-server --run-ignored all -j1"]
 fn a_lif_that_goes_down_and_comes_back_costs_no_error() -> anyhow::Result<()> {
     scenario(async |network, template, svm| {
         let node = node(&network, &template, 1).await?;
