@@ -12,6 +12,7 @@ mod batch;
 mod budget;
 mod flight;
 mod host;
+mod linux;
 mod report;
 mod single_flight;
 mod targets;

@@ -384,7 +384,7 @@ impl World {
             Step::ScanLun { host, lun, .. } => return self.scan(host, lun, fail),
             Step::AwaitMap { wwid, .. } => {
                 let map = self.maps.iter().find(|map| map.wwid == wwid).map(|map| self.map_fact(map));
-                if !map.is_some_and(|map| !map.usable.is_empty()) {
+                if map.is_none_or(|map| map.usable.is_empty()) {
                     return fail(Disposition::Transient, "no map came");
                 }
                 return Ok(Outcome::already_so(Duration::ZERO));
