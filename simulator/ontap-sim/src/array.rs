@@ -60,11 +60,6 @@ impl Array {
         &self.shared.planes
     }
 
-    /// The event log.
-    pub fn event_log(&self) -> &EventLog {
-        &self.shared.events
-    }
-
     /// Reads something from the state.
     pub fn read<T>(&self, look: impl FnOnce(&Cluster) -> T) -> T {
         look(&self.shared.cluster.lock())

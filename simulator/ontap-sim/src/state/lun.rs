@@ -255,14 +255,14 @@ impl Cluster {
     /// Notes an attribute on a LUN.
     ///
     /// # Errors
-    /// A [`Refusal`] for a name without characters, and for one that is there already (5374929, not verified).
+    /// A [`Refusal`] for a name without characters, and for one that is there already (1).
     pub fn create_lun_attribute(&mut self, id: LunId, name: &str, value: &str) -> Result<(), Refusal> {
         let lun = self.luns.get_mut(&id).ok_or_else(Refusal::no_entry)?;
         if name.is_empty() {
             return Err(Refusal::invalid("name", name));
         }
         if lun.attributes.iter().any(|(existing, _)| existing == name) {
-            return Err(Refusal::conflict(5_374_929, format!("The LUN attribute \"{name}\" already exists")));
+            return Err(Refusal::conflict(1, format!("The LUN attribute \"{name}\" already exists")));
         }
         lun.attributes.push((name.to_owned(), value.to_owned()));
         Ok(())

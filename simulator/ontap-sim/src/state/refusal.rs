@@ -55,9 +55,9 @@ impl Refusal {
         Self::request(262_197, format!("The value \"{value}\" is invalid for field \"{field}\"")).about(field)
     }
 
-    /// A required field that was not given. The number is not verified against an array.
+    /// A required field that was not given.
     pub fn required(field: &str) -> Self {
-        Self::request(262_190, format!("Field \"{field}\" is required in this operation")).about(field)
+        Self::request(2, format!("Field \"{field}\" is required in this operation")).about(field)
     }
 
     /// A field or parameter that the call does not know.

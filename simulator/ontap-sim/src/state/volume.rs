@@ -333,13 +333,15 @@ impl Cluster {
         let others = self.reserved_on(aggregate.id).saturating_sub(held);
         let free = aggregate.size.saturating_sub(others);
         if volume.reserved() > held && volume.reserved() > free {
+            // Clients look for "not enough space in aggregate".
             let message = format!(
-                "Not enough space for volume \"{}\" in aggregate \"{}\": {} bytes wanted and {free} bytes free",
+                "Request to create or grow volume \"{}\" failed because there is not enough space in aggregate \
+                 \"{}\": {} bytes wanted and {free} bytes free",
                 volume.name,
                 aggregate.name,
                 volume.reserved()
             );
-            return Err(Refusal::conflict(918_235, message));
+            return Err(Refusal::conflict(460_770, message));
         }
         Ok(())
     }
