@@ -73,7 +73,7 @@ pub enum Fault {
     #[error("{field} is missing: {cure}")]
     Missing {
         /// The field.
-        field: &'static str,
+        field: String,
         /// What to write.
         cure: String,
     },

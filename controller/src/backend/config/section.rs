@@ -124,8 +124,16 @@ impl<'d> Section<'d> {
         }
     }
 
+    /// A field that is not there; where another looks like a misspelling of it, that one is named.
     pub(super) fn missing(&self, field: &'static str, cure: &str) -> ConfigError {
-        self.error(field, Fault::Missing { field, cure: cure.to_owned() })
+        let misspelt = self.left.keys().find(|written| nearest(written, [field].into_iter()).is_some());
+        match misspelt {
+            Some(written) => {
+                let problem = format!("is not a field: did you mean {}?", self.name(field));
+                self.invalid(written, problem)
+            }
+            None => self.error(field, Fault::Missing { field: self.name(field), cure: cure.to_owned() }),
+        }
     }
 
     /// The value of `field` through `parse`, whose error says what is wrong and the cure.

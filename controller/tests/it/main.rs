@@ -1,0 +1,9 @@
+//! The controller as a process, against the simulators: what an orchestrator, an administrator and
+//! an agent see, and what the array shows afterwards.
+
+mod codes;
+mod config_files;
+mod fleet;
+mod harness;
+mod lifecycle;
+mod starting;
