@@ -107,6 +107,12 @@ impl Command {
         }
     }
 
+    /// Whether the initiator must announce exactly [`Command::data_out`] bytes. Reads and writes
+    /// are carried out as far as the data go; of these, half is not a part of the whole.
+    pub(crate) fn is_exact(&self) -> bool {
+        matches!(self, Self::CompareAndWrite(_) | Self::WriteSame { .. })
+    }
+
     /// Most bytes of data-in the command wants returned, where it has an allocation length.
     pub(crate) fn allocation(&self) -> Option<u32> {
         match self {

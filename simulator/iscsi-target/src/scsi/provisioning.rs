@@ -6,24 +6,23 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::block::{require_span, require_writable, sense_of};
 use super::command::Extent;
 use super::sense::Sense;
-use super::unit::Unit;
+use super::unit::{MAX_TRANSFER, Unit};
 use crate::field::{u16_at, u32_at, u64_at};
 
 /// MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT.
 pub(crate) const MAX_UNMAP_DESCRIPTORS: u32 = 256;
-/// Bytes one WRITE SAME may fill: a command runs to its end before the next one.
-const MAX_WRITE_SAME: u64 = 64 * 1024 * 1024;
 /// Pattern repeated into one write of this many bytes at most.
 const FILL: usize = 64 * 1024;
 
-/// MAXIMUM UNMAP LBA COUNT: 2 GiB.
+/// MAXIMUM UNMAP LBA COUNT: 512 MiB.
 pub(crate) fn max_unmap_blocks(block: u32) -> u32 {
-    (1 << 31) / block
+    (512 << 20) / block
 }
 
-/// MAXIMUM WRITE SAME LENGTH, in blocks.
+/// MAXIMUM WRITE SAME LENGTH, in blocks: as much as a write, because a command runs to its end
+/// before the next one.
 pub(crate) fn max_write_same_blocks(block: u32) -> u64 {
-    MAX_WRITE_SAME / u64::from(block)
+    MAX_TRANSFER / u64::from(block)
 }
 
 /// UNMAP that can be carried out.

@@ -121,6 +121,9 @@ impl Session {
                 let unit = Unit { lun, port: self.place.port, ports: &[] };
                 ending.wanted_out = command.data_out(unit.block());
                 unit.admit(&command)?;
+                if command.is_exact() && ending.wanted_out != u64::from(ending.expected_out) {
+                    return Err(Sense::INVALID_FIELD);
+                }
                 Ok(Admitted::Execute(command))
             }
         }
