@@ -149,6 +149,7 @@ impl Meaning for RemovalError {
         match self {
             Self::Open { .. } | Self::ComesBack(_) => Transient,
             Self::Map(error) => error.disposition(),
+            Self::Sysfs(error) => error.disposition(),
             Self::Uevent(_) => Broken,
         }
     }

@@ -97,7 +97,10 @@ async fn converge(
         }
         Step::FlushMap { wwid } => Ok(block::flush(root, bulkheads, wwid, deadline).await?),
         Step::DeletePath { disk } => Ok(block::delete_path(root, bulkheads, disk, deadline).await?),
-        Step::RemoveMap { map } => Ok(removal::remove(root, &map.what().wwid, deadline).await?),
+        Step::RemoveMap { map } => {
+            let map = map.what();
+            Ok(removal::remove(root, &map.wwid, map.number, deadline).await?)
+        }
         Step::MakeFilesystem { device, blank, fs } => {
             block::make_filesystem(root, bulkheads, device, blank, fs, deadline).await?;
             Ok(true)

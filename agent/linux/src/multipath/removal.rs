@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use agent_core::facts::DeviceNumber;
 use contract::Wwid;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use tokio::io::unix::AsyncFd;
@@ -15,6 +16,7 @@ use tokio::io::unix::AsyncFd;
 use super::map::{self, Control, MapError};
 use crate::root::HostRoot;
 use crate::sys;
+use crate::sysfs::{SysfsError, block};
 use crate::uevent::{UeventError, Uevents};
 
 /// The count falls a moment after the event that a descriptor was closed; and openers through
@@ -44,6 +46,9 @@ pub enum RemovalError {
     /// The map could not be read or told.
     #[error("cannot remove the map")]
     Map(#[from] MapError),
+    /// sysfs.
+    #[error("cannot see the map")]
+    Sysfs(#[from] SysfsError),
     /// No events.
     #[error("cannot wait for the map to go")]
     Uevent(#[from] UeventError),
@@ -84,15 +89,26 @@ pub async fn await_idle(root: &HostRoot, wwid: &Wwid, deadline: Instant) -> Resu
     }
 }
 
-/// Removes the map until it is gone and stays gone. `false`: it was.
+/// Removes the map until it is gone and stays gone; `number` is the one it was seen with. `false`:
+/// it was gone.
 ///
 /// # Errors
 /// [`RemovalError`].
-pub async fn remove(root: &HostRoot, wwid: &Wwid, deadline: Instant) -> Result<bool, RemovalError> {
+pub async fn remove(
+    root: &HostRoot,
+    wwid: &Wwid,
+    number: DeviceNumber,
+    deadline: Instant,
+) -> Result<bool, RemovalError> {
+    let kernel_name = format!("dm-{}", number.minor);
+    let is_gone = || -> Result<Option<()>, RemovalError> {
+        let gone = map::find(root, wwid)?.is_none() && !block::is_going(root, &kernel_name)?;
+        Ok(gone.then_some(()))
+    };
     let mut changed = false;
     for _ in 0..ATTEMPTS {
         let mut uevents = Uevents::subscribe()?;
-        if map::find(root, wwid)?.is_none() {
+        if is_gone()?.is_some() {
             return Ok(changed);
         }
         changed = true;
@@ -105,12 +121,11 @@ pub async fn remove(root: &HostRoot, wwid: &Wwid, deadline: Instant) -> Result<b
         // Still there only while somebody has it open: the kernel removes it at the last close and
         // says so with an event.
         let until = deadline.min(Instant::now() + TRANSIENT);
-        let gone = || Ok::<_, RemovalError>(map::find(root, wwid)?.is_none().then_some(()));
-        if uevents.await_until(until, HEARTBEAT, gone).await?.is_none() {
+        if uevents.await_until(until, HEARTBEAT, is_gone).await?.is_none() {
             return Err(give_up(root, &control, wwid)?);
         }
     }
-    if map::find(root, wwid)?.is_none() { Ok(true) } else { Err(RemovalError::ComesBack(wwid.clone())) }
+    if is_gone()?.is_some() { Ok(true) } else { Err(RemovalError::ComesBack(wwid.clone())) }
 }
 
 /// A user that stays keeps the map: it must not vanish under a later user at some later close.

@@ -47,11 +47,7 @@ pub fn dm_devices(root: &HostRoot) -> Result<Vec<DmDevice>, SysfsError> {
 /// See [`SysfsError`].
 pub fn dm_device(root: &HostRoot, kernel_name: &str) -> Result<Option<DmDevice>, SysfsError> {
     let directory = root.sys("block").join(kernel_name);
-    let (Some(name), Some(uuid)) =
-        (attribute(&directory.join("dm/name"))?, attribute(&directory.join("dm/uuid"))?)
-    else {
-        return Ok(None);
-    };
+    let Some([name, uuid]) = names_of_dm(root, kernel_name)? else { return Ok(None) };
     let (Some(number), Some(size)) = (number(root, kernel_name)?, size(root, kernel_name)?) else {
         return Ok(None);
     };
@@ -64,6 +60,33 @@ pub fn dm_device(root: &HostRoot, kernel_name: &str) -> Result<Option<DmDevice>,
         slaves: names(&directory.join("slaves"))?,
         holders: names(&directory.join("holders"))?,
     }))
+}
+
+/// Name and uuid; `None` when there is no such device, or one that is being removed.
+fn names_of_dm(root: &HostRoot, kernel_name: &str) -> Result<Option<[String; 2]>, SysfsError> {
+    let directory = root.sys("block").join(kernel_name).join("dm");
+    match (attribute(&directory.join("name")), attribute(&directory.join("uuid"))) {
+        (Ok(Some(name)), Ok(Some(uuid))) => Ok(Some([name, uuid])),
+        (Ok(None), _) | (_, Ok(None)) => Ok(None),
+        (Err(error), _) | (_, Err(error)) if is_dying(&error) => Ok(None),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
+}
+
+/// `dm_attr_show` (drivers/md/dm-sysfs.c) answers EINVAL once the device's removal has begun.
+fn is_dying(error: &SysfsError) -> bool {
+    error.source.raw_os_error() == Some(libc::EINVAL)
+}
+
+/// Whether a dm device is on its way out: it has no identity any more, and still a directory.
+///
+/// # Errors
+/// See [`SysfsError`].
+pub fn is_going(root: &HostRoot, kernel_name: &str) -> Result<bool, SysfsError> {
+    match attribute(&root.sys("block").join(kernel_name).join("dm/uuid")) {
+        Err(error) if is_dying(&error) => Ok(true),
+        other => other.map(|_there_or_gone| false),
+    }
 }
 
 /// Device number of a block device.

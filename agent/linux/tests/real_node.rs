@@ -1,0 +1,173 @@
+//! The hands on a real kernel: a worker node against an iSCSI target with two portals and an NFS
+//! server, all of this tree. Needs root and QEMU.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use blockstore::Volume;
+use iscsi_target::{
+    Auth, AuthPolicy, BlockSize, ChapSecret, Identity, IscsiServer, Lun, PortGroup, Portal, Target,
+    Visibility,
+};
+use levers::EventLog;
+use vm::{Fabric, Guest, Image, LifAddresses, Network, Node, NodeSpec, Template};
+
+const SOON: Duration = Duration::from_secs(90);
+const SIZE: u64 = 512 << 20;
+const IQN: &str = "iqn.1992-08.com.netapp:sn.19d04b8e94d711e88370005056b48fd2:vs.4";
+const SERIAL: &str = "81DaR$Qq/1ii";
+const WWID: &str = "3600a098038314461522451712f316969";
+const STAGING: &str = "/var/lib/kubelet/staging/v";
+const POD: &str = "/var/lib/kubelet/pods/p/v";
+
+struct Svm {
+    server: IscsiServer,
+    portals: Vec<SocketAddr>,
+    volume: Volume,
+}
+
+impl Svm {
+    async fn start() -> anyhow::Result<Self> {
+        let server = IscsiServer::new(EventLog::new());
+        let mut portals = Vec::new();
+        for (fabric, n) in [(Fabric::A, 0), (Fabric::B, 1)] {
+            let group = PortGroup { id: 1000 + n, relative_port: 1 + n };
+            let portal = Portal { listen: (fabric.at(101), 3260).into(), tag: 1030 + n, group };
+            portals.push(server.bind_portal(portal).await?);
+        }
+        Ok(Self { server, portals, volume: Volume::new(SIZE) })
+    }
+
+    fn publish(&self, auth: Auth, number: u16, initiator: &str) {
+        let lun = Lun {
+            number,
+            volume: self.volume.clone(),
+            identity: Identity {
+                vendor: "NETAPP".into(),
+                product: "LUN C-Mode".into(),
+                revision: "9151".into(),
+                serial: SERIAL.into(),
+                naa: *b"\x60\x0a\x09\x8081DaR$Qq/1ii",
+                eui: None,
+                t10: format!("LUN {SERIAL}"),
+            },
+            block_size: BlockSize::Emulated512,
+            access: Visibility::Initiators([initiator.to_owned()].into()),
+            thin: true,
+            read_only: false,
+            optimized_groups: BTreeSet::from([1000]),
+        };
+        self.server.put_target(Target {
+            iqn: IQN.into(),
+            alias: None,
+            portals: self.portals.clone(),
+            auth: AuthPolicy { default: auth, initiators: BTreeMap::new() },
+            luns: vec![lun],
+        });
+    }
+}
+
+fn scenario(run: impl AsyncFnOnce(&Network, Node, Svm) -> anyhow::Result<()> + Send) -> anyhow::Result<()> {
+    let image = Image::ensure(&Image::default_guest_program()?)?;
+    let template = Template::ensure(&image)?;
+    let lifs = LifAddresses { a: vec![Fabric::A.at(101)], b: vec![Fabric::B.at(101)] };
+    vm::in_network(&lifs, async |network| {
+        let node = Node::restore(&template, &network, NodeSpec::new("worker-1", 1)).await?;
+        let probe = std::env::current_exe()?
+            .parent()
+            .and_then(std::path::Path::parent)
+            .context("no target directory")?
+            .join("examples/host_probe");
+        let program = std::fs::read(&probe).with_context(|| {
+            format!("{}: cargo build -p agent-linux --example host_probe", probe.display())
+        })?;
+        node.guest().put("/opt/host_probe", 0o755, &program).await?;
+        run(&network, node, Svm::start().await?).await
+    })?
+}
+
+/// The publish context's attachment, as the controller would write it.
+async fn attach_file(guest: &Guest, lun: u16, fs: &str, authenticated: bool, tag: u16) -> anyhow::Result<()> {
+    let text = format!(
+        r#"{{"protocol":"iscsi","target":"{IQN}","portals":[
+            {{"address":"192.168.0.101","port":3260,"tag":{tag}}},
+            {{"address":"192.168.1.101","port":3260,"tag":{}}}],
+            "lun":{lun},"identity":{{"wwid":"{WWID}","serial":"{SERIAL}"}},"size":{SIZE},
+            "authenticated":{authenticated},"defaultFs":"{fs}"}}"#,
+        if tag == 0 { 0 } else { tag + 1 },
+    );
+    Ok(guest.put("/root/v.json", 0o600, text.as_bytes()).await?)
+}
+
+/// Runs the probe; what it printed, with the error if it failed.
+async fn probe(guest: &Guest, words: &str) -> anyhow::Result<Result<String, String>> {
+    let output = guest.run(["/bin/sh", "-c", &format!("/opt/host_probe {words}")], SOON).await?;
+    let text = format!(
+        "host_probe {words}: {:?}\n{}{}",
+        output.duration,
+        output.stdout_text(),
+        output.stderr_text()
+    );
+    println!("{text}");
+    Ok(if output.ended.is_success() { Ok(text) } else { Err(text) })
+}
+
+async fn succeeds(guest: &Guest, words: &str) -> anyhow::Result<String> {
+    probe(guest, words).await?.map_err(anyhow::Error::msg)
+}
+
+async fn refused(guest: &Guest, words: &str) -> anyhow::Result<String> {
+    match probe(guest, words).await? {
+        Err(text) => Ok(text),
+        Ok(text) => anyhow::bail!("it succeeded: {text}"),
+    }
+}
+
+async fn script(guest: &Guest, text: &str) -> anyhow::Result<String> {
+    let output = guest.shell(&format!("set -eux\n{text}"), SOON).await?;
+    ensure!(
+        output.ended.is_success(),
+        "{:?}\n{}{}",
+        output.ended,
+        output.stdout_text(),
+        output.stderr_text()
+    );
+    Ok(output.stdout_text().into_owned())
+}
+
+#[test]
+fn a_filesystem_volume_lives_on_two_paths_and_leaves_nothing() -> anyhow::Result<()> {
+    scenario(async |_network, node, svm| {
+        let guest = node.guest();
+        let chap =
+            Auth::Chap { user: "node".into(), secret: ChapSecret::new("initiatorsecret"), mutual: None };
+        let before = guest.observe_state().await?;
+        for (fs, lun, auth, tag) in [("ext4", 3, Auth::Open, 1030), ("xfs", 0, chap, 0)] {
+            svm.volume.deallocate(0, SIZE)?;
+            svm.publish(auth.clone(), lun, &node.initiator_name());
+            attach_file(&guest, lun, fs, !matches!(auth, Auth::Open), tag).await?;
+            guest.put("/root/CHAP.json", 0o600, br#"{"username":"node","secret":"initiatorsecret"}"#).await?;
+            succeeds(&guest, &format!("stage /root/v.json {STAGING}")).await?;
+            let paths =
+                script(&guest, "ls /sys/block/dm-0/slaves | wc -l; ls -l /etc/iscsi/nodes/*/*").await?;
+            println!("{paths}");
+            assert!(paths.starts_with("2\n"), "{paths}");
+            succeeds(&guest, &format!("stage /root/v.json {STAGING}")).await?;
+            succeeds(&guest, &format!("publish /root/v.json {STAGING} {POD}")).await?;
+            script(&guest, &format!("echo kept >{POD}/file; grep ' {POD} ' /proc/self/mountinfo")).await?;
+            succeeds(&guest, &format!("unpublish /root/v.json {STAGING} {POD}")).await?;
+            succeeds(&guest, &format!("unstage /root/v.json {STAGING}")).await?;
+            let after = guest.observe_state().await?;
+            assert_eq!(before, after);
+            assert_eq!(script(&guest, "ls /etc/iscsi/nodes").await?, "");
+            // Again: what was written is found, not formatted.
+            succeeds(&guest, &format!("stage /root/v.json {STAGING}")).await?;
+            assert_eq!(script(&guest, &format!("cat {STAGING}/file")).await?, "kept\n");
+            succeeds(&guest, &format!("unstage /root/v.json {STAGING}")).await?;
+            assert_eq!(before, guest.observe_state().await?);
+        }
+        Ok(())
+    })
+}
