@@ -1,6 +1,8 @@
 //! The agent over the model kernel: a process that can be killed after any step, steps that can be
 //! held, and the same world and journal for the process that comes after.
 #![allow(
+    clippy::expect_used,
+    clippy::panic,
     dead_code,
     missing_docs,
     unreachable_pub,

@@ -1,5 +1,7 @@
 //! The agent's loop without its clock: observe, plan, apply, until the plan is empty.
 #![allow(
+    clippy::expect_used,
+    clippy::panic,
     dead_code,
     missing_docs,
     unreachable_pub,

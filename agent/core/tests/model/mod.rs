@@ -6,6 +6,8 @@
 //! there as soon as its first disk is; a disk's identity is whatever the array maps at its number
 //! *now*; time does not pass.
 #![allow(
+    clippy::expect_used,
+    clippy::panic,
     dead_code,
     missing_docs,
     unreachable_pub,
