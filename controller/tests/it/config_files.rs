@@ -105,33 +105,33 @@ fn a_wrong_file_is_one_line_with_place_and_cure() {
         assert_eq!(line(content), expected);
     }
     for (extra, expected) in [
-        (", \"svn\": \"svm1\"", "backend.json:3:46: svn is not a field of ontap-nas: did you mean svm?"),
-        (", \"frobnicate\": 1", "backend.json:3:46: frobnicate is not a field of ontap-nas: delete it"),
-        (", \"svm\": 7", "backend.json:3:46: svm is a number: write a string in double quotes"),
-        (", \"svm\": \"a\", \"svm\": \"b\"", "backend.json:3:58: svm stands twice: keep one of them"),
+        (", \"svn\": \"svm1\"", "backend.json:3:48: svn is not a field of ontap-nas: did you mean svm?"),
+        (", \"frobnicate\": 1", "backend.json:3:48: frobnicate is not a field of ontap-nas: delete it"),
+        (", \"svm\": 7", "backend.json:3:48: svm is a number: write a string in double quotes"),
+        (", \"svm\": \"a\", \"svm\": \"b\"", "backend.json:3:60: svm stands twice: keep one of them"),
         (
             ", \"dataLIF\": \"nfs.example.com\"",
-            "backend.json:3:46: dataLIF `nfs.example.com` is not an IP address: write the address of a data LIF",
+            "backend.json:3:48: dataLIF `nfs.example.com` is not an IP address: write the address of a data LIF",
         ),
         (
             ", \"useREST\": false",
-            "backend.json:3:46: useREST is not supported yet with this value: only REST is spoken: write true or delete the field",
+            "backend.json:3:48: useREST is not supported yet with this value: only REST is spoken: write true or delete the field",
         ),
         (
             ", \"nasType\": \"smb\"",
-            "backend.json:3:46: nasType is not supported yet with this value: write nfs or delete the field",
+            "backend.json:3:48: nasType is not supported yet with this value: write nfs or delete the field",
         ),
         (
             ", \"limitAggregateUsage\": \"80%\"",
-            "backend.json:3:46: limitAggregateUsage is not supported yet with this value: delete the field",
+            "backend.json:3:48: limitAggregateUsage is not supported yet with this value: delete the field",
         ),
         (
             ", \"autoExportCIDRs\": [\"10.0.0.0/8\"]",
-            "backend.json:3:46: autoExportCIDRs needs \"autoExportPolicy\": true: set it, or delete autoExportCIDRs",
+            "backend.json:3:48: autoExportCIDRs needs \"autoExportPolicy\": true: set it, or delete autoExportCIDRs",
         ),
         (
             ", \"limitVolumeSize\": \"big\"",
-            "backend.json:3:46: limitVolumeSize `big` is not a size: write bytes, or a number with a unit such as \"50Gi\"",
+            "backend.json:3:48: limitVolumeSize `big` is not a size: write bytes, or a number with a unit such as \"50Gi\"",
         ),
         (
             ",\n  \"defaults\": {\n    \"spaceReserve\": \"some\" }",
@@ -147,11 +147,11 @@ fn a_wrong_file_is_one_line_with_place_and_cure() {
         ),
         (
             ", \"storagePrefix\": \"a b\"",
-            "backend.json:3:46: storagePrefix must hold only letters, digits, `_`, `-`, `.`, and not start with a digit",
+            "backend.json:3:48: storagePrefix must hold only letters, digits, `_`, `-`, `.`, and not start with a digit",
         ),
         (
             ", \"clientPrivateKey\": \"canary\"",
-            "backend.json:3:46: clientPrivateKey is not supported yet with this value: delete the field",
+            "backend.json:3:48: clientPrivateKey is not supported yet with this value: delete the field",
         ),
     ] {
         assert_eq!(line(&nas(extra)), expected);

@@ -133,7 +133,10 @@ impl Running {
     }
 
     /// Registers a backend; the error is the line an administrator sees.
-    pub(crate) async fn create_backend(&self, content: &Value) -> Result<fleet_proto::admin::Backend, Status> {
+    pub(crate) async fn create_backend(
+        &self,
+        content: &Value,
+    ) -> Result<fleet_proto::admin::Backend, Status> {
         let request = fleet_proto::admin::CreateBackendRequest {
             file_name: "backend.json".into(),
             content: content.to_string().into_bytes(),
