@@ -6,7 +6,7 @@
 //! body ─ Body (dotted keys, loose types) ───┘     └──── Answer: status, Location, HAL envelope
 //! ```
 //!
-//! Everything here is a function of the request and the cluster; [`crate::http`] owns sockets and
+//! Everything here is a function of the request and the cluster; the `http` module owns sockets and
 //! users.
 
 mod answer;
