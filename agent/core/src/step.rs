@@ -43,7 +43,8 @@ pub enum Step {
         export: String,
         /// Where.
         at: HostPath,
-        /// Options in order; the last of a kind wins. Version 4.1 unless one says otherwise.
+        /// Options in order; the last of a kind wins. The newest version both sides speak unless one
+        /// names it.
         options: Vec<String>,
     },
     /// A session to the portal is in full feature phase. Writes the node record first (no

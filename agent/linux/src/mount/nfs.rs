@@ -7,9 +7,10 @@ use super::attach::{self, MountError, NewMount};
 use super::options::{self, Options};
 use crate::blocking::Claim;
 
-/// The version asked for unless an option says otherwise: locks and recovery are part of the
-/// protocol, one port, no helpers on the node.
-const DEFAULT_VERSION: &str = "4.1";
+/// The versions asked for, in this order, unless an option names one: first those whose locks and
+/// recovery are part of the protocol, with one port and no helpers on the node. mount.nfs(8)
+/// negotiates the same way; the kernel alone does not.
+const VERSIONS: [&str; 3] = ["4.2", "4.1", "3"];
 
 /// An export, and how to mount it.
 #[derive(Debug, Clone)]
@@ -36,14 +37,30 @@ impl NfsMount {
     /// # Errors
     /// [`MountError`]. Blocks while the server is silent: run it in a bulkhead.
     pub fn mount(&self, at: &Path, claim: &Claim) -> Result<(), MountError> {
-        let options = self.kernel_options();
-        attach::mount(&NewMount { fs_type: "nfs", source: &self.source(), options: &options, at }, claim)
+        let versions: &[&str] = if self.names_a_version() { &["as named"] } else { &VERSIONS };
+        let source = self.source();
+        let mut outcome = Ok(());
+        for version in versions {
+            let options = self.kernel_options(version);
+            outcome =
+                attach::mount(&NewMount { fs_type: "nfs", source: &source, options: &options, at }, claim);
+            let refused = |error: &MountError| error.errno() == Some(libc::EPROTONOSUPPORT);
+            if !outcome.as_ref().is_err_and(refused) {
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn names_a_version(&self) -> bool {
+        let parted = options::part(self.options.iter().map(String::as_str));
+        parted.filesystem.into_iter().any(|(key, value)| canonical(key, value).0 == "vers")
     }
 
     /// The options given, of each kind the last, with what the kernel cannot do without: the
-    /// server's address, a version, and for version 3 TCP (its own first choice is UDP) and no
+    /// server's address, `version` unless they name one, and for version 3 TCP (its own first choice is UDP) and no
     /// locking through a statd that nobody started (hazard H04; `lock` asks for it).
-    fn kernel_options(&self) -> Options {
+    fn kernel_options(&self, version: &str) -> Options {
         let mut parted = options::part(self.options.iter().map(String::as_str));
         let mut kept: Vec<(String, Option<String>)> = Vec::new();
         for (key, value) in parted.filesystem.drain(..) {
@@ -53,7 +70,7 @@ impl NfsMount {
         }
         let family = if self.server.is_ipv6() { "tcp6" } else { "tcp" };
         let address = self.server.to_string();
-        default_to(&mut kept, "vers", Some(DEFAULT_VERSION));
+        default_to(&mut kept, "vers", Some(version));
         default_to(&mut kept, "addr", Some(&address));
         default_to(&mut kept, "proto", Some(family));
         if kept.iter().any(|(key, value)| key == "vers" && value.as_deref().is_some_and(is_version_3)) {
@@ -116,7 +133,7 @@ mod tests {
             export: "/vol".into(),
             options: given.iter().map(|option| (*option).to_owned()).collect(),
         };
-        let words = mount.kernel_options().filesystem.into_iter().map(|(key, value)| match value {
+        let words = mount.kernel_options("4.2").filesystem.into_iter().map(|(key, value)| match value {
             Some(value) => format!("{key}={value}"),
             None => key,
         });
@@ -124,9 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn without_a_word_it_is_version_4_1_over_tcp() {
-        assert_eq!(of("192.168.0.121", &[]), "vers=4.1,addr=192.168.0.121,proto=tcp");
-        assert_eq!(of("fd00::1", &[]), "vers=4.1,addr=fd00::1,proto=tcp6");
+    fn without_a_word_it_is_the_version_offered_over_tcp() {
+        assert_eq!(of("192.168.0.121", &[]), "vers=4.2,addr=192.168.0.121,proto=tcp");
+        assert_eq!(of("fd00::1", &[]), "vers=4.2,addr=fd00::1,proto=tcp6");
+    }
+
+    #[test]
+    fn only_an_option_that_names_a_version_ends_the_negotiation() {
+        let named = |options: &[&str]| {
+            let options = options.iter().map(|option| (*option).to_owned()).collect();
+            NfsMount { server: IpAddr::from([10, 0, 0, 1]), export: "/v".into(), options }.names_a_version()
+        };
+        assert!(named(&["vers=3"]) && named(&["hard", "nfsvers=4"]) && named(&["nconnect=4,v4.1"]));
+        assert!(!named(&[]) && !named(&["hard", "nconnect=4", "proto=tcp"]));
     }
 
     #[test]
