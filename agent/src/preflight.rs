@@ -10,10 +10,14 @@ use parking_lot::Mutex;
 
 /// Something a volume may need of its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Need {
+pub enum Need {
+    /// A part of the kernel.
     Kernel(KernelFeature),
+    /// A daemon that answers.
     Daemon(Daemon),
+    /// A program.
     Program(Program),
+    /// A name to log in with.
     InitiatorName,
 }
 
@@ -90,10 +94,21 @@ impl Need {
 #[error("this node cannot stage the volume: {}", .0.join("; "))]
 pub struct Unfit(Vec<String>);
 
+/// One thing that was not found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Defect {
+    need: Need,
+    /// What is wrong, and the cure.
+    text: String,
+    /// It was looked for completely. What merely could not be told is reported, but keeps no
+    /// volume from being tried.
+    certain: bool,
+}
+
 /// The defects of this host as last seen.
 #[derive(Debug, Default)]
 pub struct Preflight {
-    missing: Mutex<BTreeSet<(Need, String)>>,
+    defects: Mutex<BTreeSet<Defect>>,
 }
 
 /// What to observe for [`Preflight::learn`].
@@ -104,56 +119,50 @@ pub fn query() -> Query {
 impl Preflight {
     /// Takes note of what the host offers now.
     pub fn learn(&self, host: &HostFacts) {
-        let mut missing = BTreeSet::new();
-        for need in Need::ALL {
+        let defect = |need: Need| {
             let (what, cure) = need.text();
             match need.probe(host) {
-                Probe::Present(()) => {}
-                Probe::Absent => {
-                    missing.insert((need, format!("{what}: {cure}")));
-                }
+                Probe::Present(()) => None,
+                Probe::Absent => Some(Defect { need, text: format!("{what}: {cure}"), certain: true }),
                 Probe::Unknown(why) => {
-                    missing.insert((need, format!("{what} ({why}): {cure}")));
+                    let text = format!("it cannot be told whether {what} ({why}): if so, {cure}");
+                    Some(Defect { need, text, certain: false })
                 }
             }
+        };
+        let seen: BTreeSet<Defect> = Need::ALL.into_iter().filter_map(defect).collect();
+        let mut known = self.defects.lock();
+        for defect in seen.difference(&known) {
+            tracing::warn!(defect = defect.text, "host defect");
         }
-        let mut known = self.missing.lock();
-        for (_, defect) in missing.difference(&known) {
-            tracing::warn!(defect, "host defect");
+        for cured in known.difference(&seen) {
+            tracing::info!(defect = cured.text, "host defect cured");
         }
-        for (_, cured) in known.difference(&missing) {
-            tracing::info!(defect = cured, "host defect cured");
-        }
-        *known = missing;
+        *known = seen;
     }
 
     /// All defects, each with its cure.
     pub fn defects(&self) -> Vec<String> {
-        self.missing.lock().iter().map(|(_, defect)| defect.clone()).collect()
+        self.defects.lock().iter().map(|defect| defect.text.clone()).collect()
     }
 
     /// Protocols this host can use, as `Fleet.Register` names them.
     pub fn protocols(&self) -> Vec<String> {
-        let missing = self.missing.lock();
-        let whole = |needs: &[Need]| !missing.iter().any(|(need, _)| needs.contains(need));
-        [("nfs", NFS), ("iscsi", ISCSI)]
-            .iter()
-            .filter(|(_, needs)| whole(needs))
-            .map(|(name, _)| (*name).to_owned())
-            .collect()
+        let usable =
+            [("nfs", NFS), ("iscsi", ISCSI)].into_iter().filter(|(_, needs)| self.require(needs).is_ok());
+        usable.map(|(name, _)| name.to_owned()).collect()
     }
 
-    /// Checks that nothing is missing that `stage` needs.
+    /// Checks that nothing of `needs` is missing.
     ///
     /// # Errors
     /// [`Unfit`], which names everything that is missing and its cure.
-    pub fn require_fit(&self, stage: &Stage) -> Result<(), Unfit> {
-        let needs = needs(stage);
-        let missing = self.missing.lock();
-        let lacking: Vec<String> = missing
+    pub fn require(&self, needs: &[Need]) -> Result<(), Unfit> {
+        let defects = self.defects.lock();
+        let lacking: Vec<String> = defects
             .iter()
-            .filter(|(need, _)| needs.contains(need))
-            .map(|(_, defect)| defect.clone())
+            .filter(|defect| defect.certain && needs.contains(&defect.need))
+            .map(|defect| defect.text.clone())
             .collect();
         if lacking.is_empty() { Ok(()) } else { Err(Unfit(lacking)) }
     }
@@ -169,14 +178,71 @@ const ISCSI: &[Need] = &[
     Need::InitiatorName,
 ];
 
-fn needs(stage: &Stage) -> Vec<Need> {
+/// What every step of staging a volume needs, short of formatting it.
+pub fn needs_of(stage: &Stage) -> Vec<Need> {
     let PublishContext::Iscsi(iscsi) = &stage.attachment else { return NFS.to_vec() };
     let filesystem: &[Need] = match &stage.usage {
         Usage::Block => &[],
         Usage::Filesystem { fs, .. } => match fs.unwrap_or(iscsi.default_fs) {
-            FsType::Ext4 => &[Need::Kernel(KernelFeature::Ext4), Need::Program(Program::MkfsExt4)],
-            FsType::Xfs => &[Need::Kernel(KernelFeature::Xfs), Need::Program(Program::MkfsXfs)],
+            FsType::Ext4 => &[Need::Kernel(KernelFeature::Ext4)],
+            FsType::Xfs => &[Need::Kernel(KernelFeature::Xfs)],
         },
     };
     [ISCSI, filesystem].concat()
+}
+
+/// What formatting needs: a volume that has its filesystem can be mounted without.
+pub fn needs_to_format(fs: FsType) -> [Need; 1] {
+    [Need::Program(match fs {
+        FsType::Ext4 => Program::MkfsExt4,
+        FsType::Xfs => Program::MkfsXfs,
+    })]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agent_core::facts::Unreadable;
+    use std::collections::BTreeMap;
+
+    fn host(daemon: Probe<()>) -> HostFacts {
+        HostFacts {
+            kernel: "6.1".to_owned(),
+            addresses: Vec::new(),
+            initiator: Probe::Present("iqn.1993-08.org.debian:01:a".parse().unwrap()),
+            daemons: BTreeMap::from([(Daemon::Iscsid, Probe::Present(())), (Daemon::Multipathd, daemon)]),
+            kernel_features: [KernelFeature::Nfs, KernelFeature::IscsiTcp, KernelFeature::DmMultipath]
+                .map(|feature| (feature, Probe::Present(())))
+                .into(),
+            programs: BTreeMap::from([
+                (Program::Iscsiadm, Probe::Present(())),
+                (Program::MkfsXfs, Probe::Absent),
+            ]),
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_cure_and_stops_only_who_needs_it() {
+        let preflight = Preflight::default();
+        preflight.learn(&host(Probe::Absent));
+        let error = preflight.require(ISCSI).unwrap_err().to_string();
+        assert!(
+            error.contains("multipathd does not answer") && error.contains("install multipath-tools"),
+            "{error}"
+        );
+        assert!(preflight.require(NFS).is_ok());
+        assert_eq!(preflight.protocols(), ["nfs"]);
+        assert!(preflight.require(&needs_to_format(FsType::Xfs)).is_err());
+        assert!(preflight.require(&needs_to_format(FsType::Ext4)).is_ok(), "not looked for is not missing");
+        preflight.learn(&host(Probe::Present(())));
+        assert_eq!(preflight.protocols(), ["nfs", "iscsi"]);
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_reported_and_stops_nobody() {
+        let preflight = Preflight::default();
+        preflight.learn(&host(Probe::Unknown(Unreadable("permission denied".to_owned()))));
+        assert!(preflight.require(ISCSI).is_ok());
+        assert!(preflight.defects().iter().any(|defect| defect.contains("permission denied")));
+    }
 }

@@ -150,6 +150,7 @@ async fn a_volume_that_asks_for_chap_needs_a_controller_and_says_so() {
     let agent = agent(&node, state.path());
     let report = agent.submit(Intent::Stage(stage)).await;
     assert!(report.result.as_ref().unwrap_err().to_string().contains("--controller"));
+    assert_eq!(agent.journal().records(), [], "nothing was begun, nothing is remembered");
 }
 
 fn authenticated(mut stage: Stage) -> Stage {

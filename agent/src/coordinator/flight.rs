@@ -14,6 +14,8 @@ use contract::{ChapCredentials, Iqn, PublishContext};
 
 use super::timeline::{Spent, Timeline};
 use super::{Coordinator, Failure, Host, PathCount, batch, budget};
+use crate::fleet::AccessError;
+use crate::preflight::{self, Need};
 
 /// What a flight carries from round to round.
 struct Flight<'a> {
@@ -43,7 +45,7 @@ impl<H: Host> Coordinator<H> {
     }
 
     async fn stage(&self, stage: &Stage, flight: &mut Flight<'_>) -> Result<(), Failure> {
-        self.require_fit(stage, flight).await?;
+        self.require(&preflight::needs_of(stage), flight.timeline).await?;
         if let Some(known) = &flight.record {
             record::require_compatible(known, stage)?;
         }
@@ -142,6 +144,9 @@ impl<H: Host> Coordinator<H> {
                 },
             };
             for step in &batch.steps {
+                if let Step::MakeFilesystem { fs, .. } = step {
+                    self.require(&preflight::needs_to_format(*fs), flight.timeline).await?;
+                }
                 flight.progress.note(step);
             }
             self.ensure_credentials(&batch, flight).await?;
@@ -174,15 +179,15 @@ impl<H: Host> Coordinator<H> {
         guard
     }
 
-    async fn require_fit(&self, stage: &Stage, flight: &mut Flight<'_>) -> Result<(), Failure> {
-        if self.preflight.require_fit(stage).is_err() {
+    async fn require(&self, needs: &[Need], timeline: &mut Timeline) -> Result<(), Failure> {
+        if self.preflight.require(needs).is_err() {
             // The cure may have been applied since: look again before failing.
-            let facts = self.observe(&crate::preflight::query(), flight.timeline).await?;
+            let facts = self.observe(&preflight::query(), timeline).await?;
             if let Some(host) = &facts.host {
                 self.preflight.learn(host);
             }
         }
-        Ok(self.preflight.require_fit(stage)?)
+        Ok(self.preflight.require(needs)?)
     }
 
     /// Credentials are fetched once a flight, when a login needs them, and forgotten with it.
@@ -232,11 +237,11 @@ fn is_final(failure: &Failure) -> bool {
     match failure {
         Failure::Refused(refusal) => lasting(refusal.disposition),
         Failure::Step(error) => lasting(error.disposition),
+        Failure::Access(AccessError::Unreachable { .. }) => false,
+        Failure::Access(_) | Failure::Unfit(_) => true,
         Failure::Observe(_)
         | Failure::ObserveTimeout(_)
         | Failure::Journal(_)
-        | Failure::Access(_)
-        | Failure::Unfit(_)
         | Failure::QueueFull(_)
         | Failure::Unsettled { .. }
         | Failure::Lost => false,

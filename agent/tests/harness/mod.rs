@@ -40,8 +40,11 @@ pub struct Node {
     pub fuse: Arc<Mutex<Option<usize>>>,
     pub died: Arc<watch::Sender<bool>>,
     /// Steps whose text begins so wait here.
-    gates: Arc<Mutex<HashMap<String, (Arc<Semaphore>, watch::Sender<usize>)>>>,
+    gates: Arc<Mutex<HashMap<String, Held>>>,
 }
+
+/// Where held steps wait, and how many do.
+type Held = (Arc<Semaphore>, watch::Sender<usize>);
 
 /// Lets held steps go.
 #[derive(Debug)]
