@@ -18,6 +18,7 @@ pub(crate) struct Tree<P> {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a page is a pointer: both variants have the same size")]
 enum Node<P> {
     Inner([Option<Arc<Node<P>>>; FANOUT]),
     Leaf([Option<P>; FANOUT]),

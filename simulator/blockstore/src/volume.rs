@@ -79,12 +79,6 @@ impl Volume {
         self.image.read().allocated()
     }
 
-    /// Whether two handles are the same volume.
-    #[must_use]
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.image, &other.image)
-    }
-
     /// Fills `buffer` from `offset`.
     ///
     /// # Errors
@@ -162,12 +156,6 @@ impl Volume {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot { image: self.image.read().clone() }
-    }
-
-    /// Puts the content and size of `snapshot` in place of the volume's own, in O(1) (a snapshot
-    /// restore).
-    pub fn restore(&self, snapshot: &Snapshot) {
-        *self.image.write() = snapshot.image.clone();
     }
 }
 

@@ -1,5 +1,8 @@
 //! Volumes against the plainest model there is: bytes in a vector.
 
+// Code of tests alone: what cannot be read fails the test.
+#![allow(clippy::unwrap_used)]
+
 use blockstore::{BlockError, PAGE_SIZE, Snapshot, Volume};
 use proptest::prelude::*;
 
@@ -25,9 +28,6 @@ enum Step {
         size: u64,
     },
     Snapshot,
-    Restore {
-        which: usize,
-    },
     /// Go on with a clone of a snapshot; the volume so far must stay as it is.
     Clone {
         which: usize,
@@ -42,7 +42,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (at, any::<u8>()).prop_map(|(at, byte)| Step::CompareAndWrite { at, byte }),
         1 => (0..2 * SIZE).prop_map(|size| Step::Resize { size }),
         2 => Just(Step::Snapshot),
-        1 => any::<usize>().prop_map(|which| Step::Restore { which }),
         1 => any::<usize>().prop_map(|which| Step::Clone { which }),
     ]
 }
@@ -111,11 +110,6 @@ proptest! {
                     now.model.resize(size as usize, 0);
                 }
                 Step::Snapshot => snapshots.push((now.volume.snapshot(), now.model.clone())),
-                Step::Restore { which } => {
-                    let (snapshot, model) = &snapshots[which % snapshots.len()];
-                    now.volume.restore(snapshot);
-                    now.model.clone_from(model);
-                }
                 Step::Clone { which } => {
                     let (snapshot, model) = &snapshots[which % snapshots.len()];
                     let clone = Pair { volume: snapshot.to_volume(), model: model.clone() };

@@ -72,7 +72,11 @@ async fn main() -> anyhow::Result<()> {
         alias: None,
         portals: portals.clone(),
         auth: AuthPolicy { default: Auth::Open, initiators: BTreeMap::new() },
-        luns: vec![ontap_lun(0, "81DaR$Qq/1ii"), ontap_lun(1, "ZlAFA?QMnBdX")],
+        luns: vec![
+            ontap_lun(0, "81DaR$Qq/1ii"),
+            ontap_lun(1, "ZlAFA?QMnBdX"),
+            Lun { block_size: BlockSize::Native4096, ..ontap_lun(2, "wOj4f?W9lOk7") },
+        ],
     });
     let chap = Auth::Chap {
         user: "node".into(),

@@ -45,7 +45,7 @@ struct Inner {
 /// A normal session, as the array's management shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SessionInfo {
-    /// Target name.
+    /// Target name, in normal form (lower case).
     pub target: String,
     /// Initiator name as it gave it.
     pub initiator: String,

@@ -1,5 +1,8 @@
 //! The server over loopback, against a small initiator of the tests' own.
 
+// Code of tests alone: an array that does not start fails the test.
+#![allow(clippy::unwrap_used)]
+
 mod initiator;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
