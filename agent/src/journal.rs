@@ -50,8 +50,28 @@ pub enum JournalError {
 
 #[derive(Debug)]
 enum Entry {
-    Record(StageRecord),
+    Record {
+        record: StageRecord,
+        /// Its volume's devices are gone and it has left the target's sessions to the others.
+        leaving: bool,
+    },
     Unreadable(String),
+}
+
+impl Entry {
+    fn new(record: StageRecord) -> Self {
+        Self::Record { record, leaving: false }
+    }
+
+    fn needs_target(&self, target: &Iqn) -> bool {
+        match self {
+            Self::Record { record, leaving: false } => {
+                matches!(&record.attachment, PublishContext::Iscsi(iscsi) if iscsi.target == *target)
+            }
+            Self::Record { leaving: true, .. } => false,
+            Self::Unreadable(_) => true,
+        }
+    }
 }
 
 /// The stage records of this node.
@@ -81,7 +101,7 @@ impl Journal {
             let volume = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
             let Some(volume) = volume.and_then(|volume| volume.parse::<VolumeId>().ok()) else { continue };
             let entry = match read(&directory.join(&name)) {
-                Ok(record) => Entry::Record(record),
+                Ok(record) => Entry::new(record),
                 Err(why) => {
                     tracing::error!(%volume, why, "a stage record cannot be read");
                     Entry::Unreadable(why)
@@ -100,7 +120,7 @@ impl Journal {
     pub fn find(&self, volume: &VolumeId) -> Result<Option<StageRecord>, JournalError> {
         match self.entries.lock().get(volume) {
             None => Ok(None),
-            Some(Entry::Record(record)) => Ok(Some(record.clone())),
+            Some(Entry::Record { record, .. }) => Ok(Some(record.clone())),
             Some(Entry::Unreadable(why)) => Err(JournalError::Unreadable {
                 volume: volume.clone(),
                 path: self.path(volume),
@@ -113,21 +133,28 @@ impl Journal {
     pub fn records(&self) -> Vec<StageRecord> {
         let entries = self.entries.lock();
         let record = |entry: &Entry| match entry {
-            Entry::Record(record) => Some(record.clone()),
+            Entry::Record { record, .. } => Some(record.clone()),
             Entry::Unreadable(_) => None,
         };
         entries.values().filter_map(record).collect()
     }
 
-    /// Whether a volume other than `volume` is recorded on `target`. An unreadable record might be.
+    /// Whether a volume other than `volume` needs the sessions of `target`. One whose record cannot
+    /// be read might.
     pub fn shares_target(&self, target: &Iqn, volume: &VolumeId) -> bool {
-        let uses = |entry: &Entry| match entry {
-            Entry::Record(record) => {
-                matches!(&record.attachment, PublishContext::Iscsi(iscsi) if iscsi.target == *target)
-            }
-            Entry::Unreadable(_) => true,
-        };
-        self.entries.lock().iter().any(|(other, entry)| other != volume && uses(entry))
+        others_need(&self.entries.lock(), target, volume)
+    }
+
+    /// `volume` has no device left and wants to leave the sessions of `target` to the others.
+    /// Answers false when there are none: then it must end the sessions itself. Of several volumes
+    /// that are unstaged at the same time, the last one gets that answer.
+    pub fn leave_to_others(&self, target: &Iqn, volume: &VolumeId) -> bool {
+        let mut entries = self.entries.lock();
+        let others = others_need(&entries, target, volume);
+        if let (true, Some(Entry::Record { leaving, .. })) = (others, entries.get_mut(volume)) {
+            *leaving = true;
+        }
+        others
     }
 
     /// Changes whenever a record is written or removed.
@@ -140,7 +167,8 @@ impl Journal {
     /// # Errors
     /// When a file operation fails; the record then does not count as written.
     pub async fn write(&self, record: &StageRecord) -> Result<(), JournalError> {
-        if matches!(self.entries.lock().get(&record.volume), Some(Entry::Record(known)) if known == record) {
+        if matches!(self.entries.lock().get(&record.volume), Some(Entry::Record { record: known, leaving: false }) if known == record)
+        {
             return Ok(());
         }
         let text = serde_json::to_vec_pretty(record)
@@ -148,7 +176,7 @@ impl Journal {
         let path = self.path(&record.volume);
         let directory = self.directory.clone();
         blocking(move || replace(&directory, &path, &text)).await?;
-        self.entries.lock().insert(record.volume.clone(), Entry::Record(record.clone()));
+        self.entries.lock().insert(record.volume.clone(), Entry::new(record.clone()));
         self.changes.send_modify(|count| *count += 1);
         Ok(())
     }
@@ -178,6 +206,10 @@ impl Journal {
     fn path(&self, volume: &VolumeId) -> PathBuf {
         self.directory.join(format!("{volume}{SUFFIX}"))
     }
+}
+
+fn others_need(entries: &BTreeMap<VolumeId, Entry>, target: &Iqn, volume: &VolumeId) -> bool {
+    entries.iter().any(|(other, entry)| other != volume && entry.needs_target(target))
 }
 
 /// Runs file operations where they may block.

@@ -69,6 +69,30 @@ async fn a_hanging_volume_delays_no_other_not_even_on_the_same_target() {
 }
 
 #[tokio::test]
+async fn two_volumes_of_one_target_unstaged_together_leave_no_session() {
+    let (node, state) = node();
+    let volumes = [lun_volume(&node, 1, Data::Zeros), lun_volume(&node, 2, Data::Zeros)];
+    let agent = agent(&node, state.path());
+    for stage in &volumes {
+        assert!(agent.submit(Intent::Stage(stage.clone())).await.result.is_ok());
+    }
+    // Both have planned, each with the other still there, when the first goes on.
+    let mut gate = node.hold("RemoveMap");
+    let flights = volumes.each_ref().map(|stage| {
+        let (agent, intent) = (Arc::clone(&agent), unstage(stage));
+        tokio::spawn(async move { agent.submit(intent).await })
+    });
+    gate.reached_by(2).await;
+    gate.open();
+    for flight in flights {
+        let report = timeout(SOON, flight).await.unwrap().unwrap();
+        assert!(report.result.is_ok(), "{:?}", report.result);
+    }
+    assert!(node.world.lock().is_clean(), "{}", node.world.lock().residue());
+    assert_eq!(node.world.lock().harm, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn the_opposite_call_waits_its_turn() {
     let (node, state) = node();
     let stage = lun_volume(&node, 1, Data::Zeros);

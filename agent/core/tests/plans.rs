@@ -169,6 +169,15 @@ fn a_device_that_holds_something_else_is_refused_and_untouched() {
 }
 
 #[test]
+fn a_reader_formats_nothing() {
+    let (mut world, iscsi) = world(Data::Zeros);
+    let usage = Usage::Filesystem { fs: None, mount_options: vec!["ro".to_owned()] };
+    let (end, text, _) = fly(&mut world, &Intent::Stage(stage(PublishContext::Iscsi(iscsi), usage)), None);
+    assert_eq!(end.refusal().hazard.to_string(), "H01", "{text}");
+    assert!(world.luns.values().all(|lun| lun.data == Data::Zeros));
+}
+
+#[test]
 fn a_lun_number_that_means_another_volume_now_is_never_used() {
     let (mut world, iscsi) = world(Data::Zeros);
     world.luns.insert((target("a"), 3), lun(9, Data::Zeros));

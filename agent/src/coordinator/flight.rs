@@ -10,7 +10,7 @@ use agent_core::plan::{self, Batch, Plan, Then};
 use agent_core::progress::Progress;
 use agent_core::record::{self, StageRecord};
 use agent_core::step::Step;
-use contract::{ChapCredentials, Iqn, PublishContext};
+use contract::{ChapCredentials, Iqn, PublishContext, VolumeId};
 
 use super::timeline::{Spent, Timeline};
 use super::{Coordinator, Failure, Host, PathCount, batch, budget};
@@ -93,11 +93,27 @@ impl<H: Host> Coordinator<H> {
             }
         }
         self.settle(flight).await?;
+        self.leave_target(&unstage.volume, flight).await?;
         let started = Instant::now();
         self.journal.remove(&unstage.volume).await?;
         flight.timeline.add("(forget record)", Spent::since(started, Duration::ZERO));
         self.paths.lock().remove(&unstage.volume);
         Ok(())
+    }
+
+    /// The devices are gone. When the sessions were left to other volumes, sees to it that one of
+    /// them still is there to end them: of two volumes unstaged together each saw the other.
+    async fn leave_target(&self, volume: &VolumeId, flight: &mut Flight<'_>) -> Result<(), Failure> {
+        let target = flight.record.as_ref().and_then(|record| target_of(&record.attachment)).cloned();
+        let Some(target) = target else { return Ok(()) };
+        for _ in 0..budget::MAX_ROUNDS {
+            if !flight.progress.target_shared || self.journal.leave_to_others(&target, volume) {
+                return Ok(());
+            }
+            flight.progress = Progress::default();
+            self.settle(flight).await?;
+        }
+        Err(Failure::Unsettled { rounds: budget::MAX_ROUNDS, next: format!("leave target {target}") })
     }
 
     /// Rounds of observe, plan, apply, until the plan is empty.

@@ -122,7 +122,7 @@ impl<H: Host> Coordinator<H> {
 
     async fn take_off(self: Arc<Self>, intent: Intent, start: Start) {
         let queued = Instant::now();
-        let _guard = Landed { flights: &self.flights, volume: intent.volume(), number: start.number };
+        let listed = Landed { flights: &self.flights, volume: intent.volume(), number: start.number };
         let mut timeline = Timeline::default();
         if let Some(previous) = start.after {
             landed(previous).await;
@@ -136,7 +136,7 @@ impl<H: Host> Coordinator<H> {
             }
         }
         // Off the list before the result is out: a call that comes after it starts anew.
-        drop(_guard);
+        drop(listed);
         start.result.send_replace(Some(Arc::new(Report { result, timeline })));
     }
 }

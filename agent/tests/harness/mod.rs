@@ -56,7 +56,12 @@ pub struct Gate {
 impl Gate {
     /// Waits until a step stands at the gate.
     pub async fn reached(&mut self) {
-        self.waiting.wait_for(|count| *count > 0).await.expect("the gate stands");
+        self.reached_by(1).await;
+    }
+
+    /// Waits until `steps` steps stand at the gate.
+    pub async fn reached_by(&mut self, steps: usize) {
+        self.waiting.wait_for(|count| *count >= steps).await.expect("the gate stands");
     }
 
     pub fn open(&self) {

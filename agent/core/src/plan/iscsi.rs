@@ -51,6 +51,13 @@ pub(super) fn stage(
             let Some(ready) = filesystem(fs, device, iscsi, facts, progress)? else {
                 return Ok(Plan::read_content());
             };
+            if ready.format.is_some() && mount_options.iter().any(|option| option == "ro") {
+                return Err(Refusal::refused(
+                    Hazard::H01,
+                    format!("volume {} is blank, and it is asked for read-only", stage.volume),
+                    "nothing was written; a volume gets its filesystem from its first writer",
+                ));
+            }
             let directory = Step::EnsureDirectory { path: stage.staging.clone() };
             Ok(Plan::sequence(ready.format.into_iter().chain([directory, mount(ready.device)])))
         }
