@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -12,6 +13,7 @@ use iscsi_target::{
     Visibility,
 };
 use levers::EventLog;
+use nfs_server::{AuthRule, Export, ExportPolicy, ExportRule, FileTree, NfsServer, RootAttributes};
 use vm::{Fabric, Guest, Image, LifAddresses, Network, Node, NodeSpec, Template};
 
 const SOON: Duration = Duration::from_secs(90);
@@ -168,6 +170,159 @@ fn a_filesystem_volume_lives_on_two_paths_and_leaves_nothing() -> anyhow::Result
             succeeds(&guest, &format!("unstage /root/v.json {STAGING}")).await?;
             assert_eq!(before, guest.observe_state().await?);
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_raw_device_is_handed_over_and_taken_back() -> anyhow::Result<()> {
+    scenario(async |_network, node, svm| {
+        let guest = node.guest();
+        svm.publish(Auth::Open, 3, &node.initiator_name());
+        attach_file(&guest, 3, "ext4", false, 1030).await?;
+        let before = guest.observe_state().await?;
+        succeeds(&guest, &format!("stage /root/v.json {STAGING} - block")).await?;
+        for _ in 0..2 {
+            succeeds(&guest, &format!("publish /root/v.json {STAGING} {POD} block")).await?;
+        }
+        let write = format!("test -b {POD}; printf raw | dd of={POD} bs=512 conv=sync oflag=direct");
+        script(&guest, &write).await?;
+        // In use: nothing is taken away under a workload.
+        let error = refused(&guest, &format!("unstage /root/v.json {STAGING}")).await?;
+        assert!(error.contains(POD), "{error}");
+        for _ in 0..2 {
+            succeeds(&guest, &format!("unpublish /root/v.json {STAGING} {POD} block")).await?;
+        }
+        for _ in 0..2 {
+            succeeds(&guest, &format!("unstage /root/v.json {STAGING}")).await?;
+        }
+        assert_eq!(before, guest.observe_state().await?);
+        let mut head = [0; 3];
+        svm.volume.read_at(0, &mut head)?;
+        assert_eq!(&head, b"raw");
+        Ok(())
+    })
+}
+
+#[test]
+fn what_is_not_ours_is_refused_and_left_as_it_is() -> anyhow::Result<()> {
+    scenario(async |_network, node, svm| {
+        let guest = node.guest();
+        let before = guest.observe_state().await?;
+        // A LUKS header where a blank device is expected (hazard H01).
+        svm.volume.write_at(0, b"LUKS\xba\xbe\x00\x02")?;
+        svm.publish(Auth::Open, 3, &node.initiator_name());
+        attach_file(&guest, 3, "ext4", false, 1030).await?;
+        let written = svm.volume.allocated();
+        let error = refused(&guest, &format!("stage /root/v.json {STAGING}")).await?;
+        assert!(error.contains("H01") && error.contains("LUKS"), "{error}");
+        assert_eq!(svm.volume.allocated(), written, "something was written");
+        let mut head = [0; 8];
+        svm.volume.read_at(0, &mut head)?;
+        assert_eq!(&head, b"LUKS\xba\xbe\x00\x02");
+        succeeds(&guest, &format!("unstage /root/v.json {STAGING}")).await?;
+        assert_eq!(before, guest.observe_state().await?);
+        // Another LUN under the number (hazard H02): the context promises a serial it does not have.
+        let file = script(
+            &guest,
+            &format!("sed -i 's/{WWID}/3600a098038314461522451712f310000/' /root/v.json; cat /root/v.json"),
+        )
+        .await?;
+        assert!(!file.contains(WWID));
+        let error = refused(&guest, &format!("stage /root/v.json {STAGING}")).await?;
+        assert!(error.contains("H02"), "{error}");
+        assert_eq!(svm.volume.allocated(), written, "something was written");
+        // The LUN is not mapped to this node, the secret is wrong.
+        attach_file(&guest, 3, "ext4", false, 1030).await?;
+        succeeds(&guest, &format!("unstage /root/v.json {STAGING}")).await?;
+        svm.publish(Auth::Open, 5, &node.initiator_name());
+        let error = refused(&guest, &format!("stage /root/v.json {STAGING}")).await?;
+        assert!(error.contains("not mapped"), "{error}");
+        succeeds(&guest, &format!("unstage /root/v.json {STAGING}")).await?;
+        let chap =
+            Auth::Chap { user: "node".into(), secret: ChapSecret::new("initiatorsecret"), mutual: None };
+        svm.publish(chap, 3, &node.initiator_name());
+        attach_file(&guest, 3, "ext4", true, 1030).await?;
+        guest.put("/root/CHAP.json", 0o600, br#"{"username":"node","secret":"another-secret"}"#).await?;
+        let error = refused(&guest, &format!("stage /root/v.json {STAGING}")).await?;
+        assert!(error.contains("refused the credentials"), "{error}");
+        assert!(!error.contains("another-secret"), "{error}");
+        succeeds(&guest, &format!("unstage /root/v.json {STAGING}")).await?;
+        assert_eq!(before, guest.observe_state().await?);
+        assert_eq!(script(&guest, "ls /etc/iscsi/nodes").await?, "");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_dead_fabric_delays_neither_stage_nor_unstage_for_long() -> anyhow::Result<()> {
+    scenario(async |_network, node, svm| {
+        let guest = node.guest();
+        svm.publish(Auth::Open, 3, &node.initiator_name());
+        attach_file(&guest, 3, "ext4", false, 1030).await?;
+        let before = guest.observe_state().await?;
+        succeeds(&guest, &format!("stage /root/v.json {STAGING}")).await?;
+        script(&guest, &format!("dd if=/dev/urandom of={STAGING}/f bs=1M count=8 oflag=direct; sync"))
+            .await?;
+        node.set_link(Fabric::B, false).await?;
+        script(&guest, &format!("dd if=/dev/urandom of={STAGING}/g bs=1M count=8 oflag=direct")).await?;
+        let started = std::time::Instant::now();
+        succeeds(&guest, &format!("unstage /root/v.json {STAGING}")).await?;
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+        let started = std::time::Instant::now();
+        succeeds(&guest, &format!("stage /root/v.json {STAGING}")).await?;
+        assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
+        script(&guest, &format!("test -s {STAGING}/g; ls /sys/block/dm-*/slaves")).await?;
+        succeeds(&guest, &format!("unstage /root/v.json {STAGING}")).await?;
+        node.set_link(Fabric::B, true).await?;
+        assert_eq!(before, guest.observe_state().await?);
+        Ok(())
+    })
+}
+
+#[test]
+fn an_export_is_mounted_bound_and_let_go_even_when_its_server_is_gone() -> anyhow::Result<()> {
+    scenario(async |_network, node, _svm| {
+        let guest = node.guest();
+        let server = NfsServer::new(EventLog::new());
+        let lif = Fabric::A.at(101);
+        server.bind_lif((lif, 2049).into()).await?;
+        server.bind_portmap((lif, 111).into(), 2049).await?;
+        let tree = FileTree::new(64 << 20, RootAttributes { mode: 0o777, uid: 0, gid: 0 });
+        let export = |client: &str| -> anyhow::Result<()> {
+            let rule = ExportRule {
+                index: 1,
+                clients: vec![client.parse()?],
+                ro: AuthRule::Any,
+                rw: AuthRule::Any,
+                superuser: AuthRule::Any,
+                anonymous_uid: 65534,
+            };
+            let policy = Arc::new(ExportPolicy { name: "test".into(), rules: vec![rule] });
+            server.put_export(Export { path: "/vol1".into(), tree: tree.clone(), policy });
+            Ok(())
+        };
+        let before = guest.observe_state().await?;
+        let file =
+            format!(r#"{{"protocol":"nfs","server":"{lif}","export":"/vol1","mountOptions":["nfsvers=3"]}}"#);
+        guest.put("/root/v.json", 0o600, file.as_bytes()).await?;
+        export("192.168.0.99")?;
+        let error = refused(&guest, &format!("stage /root/v.json {STAGING}")).await?;
+        assert!(error.contains("export policy"), "{error}");
+        export("192.168.0.0/24")?;
+        for _ in 0..2 {
+            succeeds(&guest, &format!("stage /root/v.json {STAGING}")).await?;
+            succeeds(&guest, &format!("publish /root/v.json {STAGING} {POD} ro")).await?;
+        }
+        script(&guest, &format!("echo hello >{STAGING}/f; cat {POD}/f; ! touch {POD}/g")).await?;
+        // The server falls silent with both mounts in place (hazard H04).
+        node.set_link(Fabric::A, false).await?;
+        let started = std::time::Instant::now();
+        succeeds(&guest, &format!("unpublish /root/v.json {STAGING} {POD}")).await?;
+        succeeds(&guest, &format!("unstage /root/v.json {STAGING}")).await?;
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        node.set_link(Fabric::A, true).await?;
+        assert_eq!(before, guest.observe_state().await?);
         Ok(())
     })
 }

@@ -137,7 +137,8 @@ impl Meaning for AssemblyError {
     fn disposition(&self) -> Disposition {
         match self {
             Self::NoDaemon { source, .. } => source.disposition(),
-            Self::NoMap(_) | Self::NoPath { .. } => Transient,
+            Self::NoDisk(_) | Self::NoMap(_) | Self::NoPath { .. } => Transient,
+            Self::Sysfs(error) => error.disposition(),
             Self::Map(error) => error.disposition(),
             Self::Uevent(_) => Broken,
         }

@@ -11,7 +11,6 @@ use contract::FsType;
 
 use crate::blocking::{BulkheadError, Bulkheads, Claim};
 use crate::device::{self, DeviceError};
-use crate::fs;
 use crate::mount::attach::{self, MountError};
 use crate::mount::nfs::NfsMount;
 use crate::mount::table::{self, Mount, MountTableError};
@@ -106,8 +105,6 @@ pub(super) async fn device(
         return Ok(false);
     }
     let root = place.root.clone();
-    let own = fs::mount_options(fs).iter().map(|option| (*option).to_owned());
-    let options: Vec<String> = own.chain(options).collect();
     let what = format!("mount of {}", wanted.wwid);
     let call = move |at: &Path, claim: &Claim| {
         let open = device::open(&root, &wanted.wwid, wanted.number)?;

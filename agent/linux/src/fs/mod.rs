@@ -28,11 +28,3 @@ pub async fn make(root: &HostRoot, fs: FsType, node: &Path, deadline: Instant) -
     arguments.push(node.into());
     command::run(root, program, &arguments, deadline).await.map(drop)
 }
-
-/// Options the agent itself needs at mount(2).
-pub fn mount_options(fs: FsType) -> &'static [&'static str] {
-    match fs {
-        FsType::Ext4 => &[],
-        FsType::Xfs => xfs::MOUNT_OPTIONS,
-    }
-}

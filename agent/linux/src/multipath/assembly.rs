@@ -8,6 +8,7 @@ use contract::Wwid;
 use super::map::{self, MapError};
 use super::socket::{self, MultipathdError};
 use crate::root::HostRoot;
+use crate::sysfs::{SysfsError, scsi};
 use crate::uevent::{UeventError, Uevents};
 
 /// A path's state in the map, or the disk's, can change without an event of its own.
@@ -27,6 +28,9 @@ pub enum AssemblyError {
         #[source]
         source: MultipathdError,
     },
+    /// There is nothing to make one of.
+    #[error("no disk of this node shows WWID {0}: the LUN mapped under its number is another")]
+    NoDisk(Wwid),
     /// multipathd made none.
     #[error(
         "multipathd made no map with WWID {0} in time: does its configuration (blacklist, find_multipaths) leave this array's disks out?"
@@ -40,6 +44,9 @@ pub enum AssemblyError {
         /// Disks in it.
         paths: String,
     },
+    /// sysfs.
+    #[error("cannot see the disks of this node")]
+    Sysfs(#[from] SysfsError),
     /// The map could not be read.
     #[error("cannot see the map")]
     Map(#[from] MapError),
@@ -64,11 +71,24 @@ pub async fn await_map(
         let map = map::find(root, wwid)?;
         Ok::<_, AssemblyError>(map.filter(|map| map.usable.len() >= wanted))
     };
-    let Some(first) = uevents.await_until(deadline, HEARTBEAT, || look(1)).await? else {
-        return Err(explain(root, wwid).await?);
-    };
+    let soon = deadline.min(Instant::now() + window);
+    let mut first = uevents.await_until(soon, HEARTBEAT, || look(1)).await?;
+    if first.is_none() && !may_come(root, wwid)? {
+        return Err(AssemblyError::NoDisk(wwid.clone()));
+    }
+    if first.is_none() {
+        first = uevents.await_until(deadline, HEARTBEAT, || look(1)).await?;
+    }
+    let Some(first) = first else { return Err(explain(root, wwid).await?) };
     let until = deadline.min(Instant::now() + window);
     Ok(uevents.await_until(until, HEARTBEAT, || look(paths.max(1))).await?.unwrap_or(first))
+}
+
+/// Whether some disk could be a path of the map: one of which the kernel knows this WWID, or no WWID
+/// of this kind at all. Without such a disk no map can come, however long one waits.
+fn may_come(root: &HostRoot, wwid: &Wwid) -> Result<bool, AssemblyError> {
+    let carries = |disk: &scsi::Disk| disk.remembered_wwid.as_ref().is_none_or(|shown| shown == wwid);
+    Ok(map::find(root, wwid)?.is_some() || scsi::disks(root)?.iter().any(carries))
 }
 
 async fn explain(root: &HostRoot, wwid: &Wwid) -> Result<AssemblyError, AssemblyError> {
