@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use crate::lab::{DRIVER_NAME, Worker};
-use crate::timeline::Timeline;
+use crate::timeline::{AgentTimes, Timeline};
 
 /// How long the sidecars and kubelet wait for one call (kubelet: 2 minutes).
 const CALL: Duration = Duration::from_secs(120);
@@ -116,7 +116,7 @@ impl<'a> Orchestrator<'a> {
             .volume
             .context("CreateVolume answers with a volume")?;
         ensure!(volume.capacity_bytes >= claim.size, "CreateVolume gave less than was asked for: {volume:?}");
-        self.timeline.row("CreateVolume", "controller", since, None, claim.name);
+        self.timeline.row("CreateVolume", "controller", since, claim.name);
         Ok(Bound { claim: claim.clone(), volume })
     }
 
@@ -133,7 +133,7 @@ impl<'a> Orchestrator<'a> {
             .delete_volume(timed(request))
             .await
             .with_context(|| format!("DeleteVolume {}", bound.claim.name))?;
-        self.timeline.row("DeleteVolume", "controller", since, None, bound.claim.name);
+        self.timeline.row("DeleteVolume", "controller", since, bound.claim.name);
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl<'a> Orchestrator<'a> {
             self.controller.clone().controller_publish_volume(timed(request)).await.with_context(|| {
                 format!("ControllerPublishVolume {} to {}", bound.claim.name, worker.name())
             })?;
-        self.timeline.row("ControllerPublishVolume", "controller", since, None, worker.name());
+        self.timeline.row("ControllerPublishVolume", "controller", since, worker.name());
         Ok(answer.into_inner().publish_context)
     }
 
@@ -172,7 +172,7 @@ impl<'a> Orchestrator<'a> {
         self.controller.clone().controller_unpublish_volume(timed(request)).await.with_context(|| {
             format!("ControllerUnpublishVolume {} from {}", bound.claim.name, worker.name())
         })?;
-        self.timeline.row("ControllerUnpublishVolume", "controller", since, None, worker.name());
+        self.timeline.row("ControllerUnpublishVolume", "controller", since, worker.name());
         Ok(())
     }
 
@@ -267,7 +267,7 @@ impl<'a> Orchestrator<'a> {
             Ok(response) => (response.metadata(), String::new()),
             Err(status) => (status.metadata(), status.code().description().to_owned()),
         };
-        self.timeline.row(call, worker.name(), since, own_time(metadata), &note);
+        self.timeline.agent_row(call, worker.name(), since, agent_times(metadata), &note);
         answer.map(drop)
     }
 }
@@ -306,8 +306,11 @@ fn timed<T>(message: T) -> Request<T> {
     request
 }
 
-/// The agent's own share of a call, as it reports it.
-fn own_time(metadata: &MetadataMap) -> Option<Duration> {
-    let micros = metadata.get("x-tine-own-us")?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_micros(micros))
+/// What the agent tells about a call in its answer's metadata.
+fn agent_times(metadata: &MetadataMap) -> AgentTimes {
+    let text = |key: &str| metadata.get(key).and_then(|value| value.to_str().ok());
+    AgentTimes {
+        own: text("x-tine-own-us").and_then(|micros| micros.parse().ok()).map(Duration::from_micros),
+        steps: text("x-tine-timeline").and_then(|steps| serde_json::from_str(steps).ok()),
+    }
 }

@@ -20,9 +20,21 @@ pub struct Row {
     /// The agent's own share, in milliseconds: not spent waiting for kernel, iscsid, udev, multipathd.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_ms: Option<f64>,
+    /// The agent's steps with their own and waiting time in microseconds, as it reports them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<serde_json::Value>,
     /// What is worth knowing about it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub note: String,
+}
+
+/// What an agent tells about a call beside its answer.
+#[derive(Debug, Clone, Default)]
+pub struct AgentTimes {
+    /// Time not spent waiting for kernel, iscsid, udev, multipathd.
+    pub own: Option<Duration>,
+    /// Step by step.
+    pub steps: Option<serde_json::Value>,
 }
 
 /// What was proven by a scene.
@@ -70,19 +82,20 @@ impl Timeline {
     }
 
     /// Adds a row for something that began at `since` and ended now.
-    pub fn row(&self, what: &str, place: &str, since: Instant, own: Option<Duration>, note: &str) {
-        self.push(what, place, since.elapsed(), own, note);
+    pub fn row(&self, what: &str, place: &str, since: Instant, note: &str) {
+        self.agent_row(what, place, since, AgentTimes::default(), note);
     }
 
-    /// Adds a row for something that took `took` and ended now.
-    pub fn push(&self, what: &str, place: &str, took: Duration, own: Option<Duration>, note: &str) {
+    /// Adds a row for a call of an agent that began at `since` and ended now.
+    pub fn agent_row(&self, what: &str, place: &str, since: Instant, times: AgentTimes, note: &str) {
         let milliseconds = |duration: Duration| (duration.as_secs_f64() * 1e5).round() / 100.0;
         let row = Row {
             at_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
             what: what.to_owned(),
             place: place.to_owned(),
-            ms: milliseconds(took),
-            own_ms: own.map(milliseconds),
+            ms: milliseconds(since.elapsed()),
+            own_ms: times.own.map(milliseconds),
+            steps: times.steps,
             note: note.to_owned(),
         };
         if self.display == Display::Table {

@@ -63,7 +63,7 @@ impl Lab {
         let since = Instant::now();
         let image = Image::ensure(&Image::default_guest_program()?)?;
         let template = Template::ensure(&image)?;
-        timeline.row("worker image and booted template", "host", since, None, "cached");
+        timeline.row("worker image and booted template", "host", since, "cached");
         let lifs = LifAddresses {
             a: [101, 121, 131, 239, 240].map(|last| Ipv4Addr::new(192, 168, 0, last)).into(),
             b: vec![Ipv4Addr::new(192, 168, 1, 131)],
@@ -82,13 +82,13 @@ impl Lab {
         timeline.heading("The lab: two arrays, a controller, two worker nodes");
         let since = Instant::now();
         let ontap = Ontap::start(dir.path()).await?;
-        timeline.row("ontap-sim serves REST, NFS and iSCSI", "host, as nobody", since, None, "");
+        timeline.row("ontap-sim serves REST, NFS and iSCSI", "host, as nobody", since, "");
         let since = Instant::now();
         let solidfire = Solidfire::start(dir.path()).await?;
-        timeline.row("solidfire-sim serves JSON-RPC and iSCSI", "host, as nobody", since, None, "");
+        timeline.row("solidfire-sim serves JSON-RPC and iSCSI", "host, as nobody", since, "");
         let since = Instant::now();
         let controller = start_controller(dir.path()).await?;
-        timeline.row("tine-controller serves CSI and Fleet", "host", since, None, "3 backends of J4");
+        timeline.row("tine-controller serves CSI and Fleet", "host", since, "3 backends of J4");
         let csi = Endpoint::from_shared(format!("unix://{}", dir.path().join("csi.sock").display()))?
             .connect()
             .await

@@ -39,7 +39,7 @@ impl Worker {
         let node = Node::restore(template, network, NodeSpec::new(name, index)).await?;
         let guest = node.guest();
         guest.ping(COMMAND).await?;
-        timeline.row("worker node restored, first answer", name, since, None, "");
+        timeline.row("worker node restored, first answer", name, since, "");
         let since = Instant::now();
         install_agent(&guest, name, lab).await?;
         let relay = std::net::SocketAddr::from((node.address(Fabric::Management), 10_000));
@@ -48,7 +48,7 @@ impl Worker {
             .connect()
             .await
             .with_context(|| format!("connect to the agent's CSI socket through {address}"))?;
-        timeline.row("tine-agent installed, serves CSI", name, since, None, "");
+        timeline.row("tine-agent installed, serves CSI", name, since, "");
         Ok(Self { node, guest, csi: NodeClient::new(channel) })
     }
 

@@ -30,7 +30,7 @@ pub async fn play(lab: &Lab) -> Result<()> {
     let device = calls.attach(&bound, worker).await?;
     let since = Instant::now();
     worker.shell(&format!("mkfs.xfs -q -L somebodys '{}' && sync", device.target)).await?;
-    lab.timeline().row("somebody makes an xfs of their own on it", worker.name(), since, None, "");
+    lab.timeline().row("somebody makes an xfs of their own on it", worker.name(), since, "");
     calls.detach(&bound, &device, worker).await?;
     let before = lab.ontap().lun_digest().await?;
 

@@ -37,7 +37,7 @@ pub async fn compare(lab: &Lab, before: &[NodeState; 2]) -> Result<()> {
         let left: Vec<_> =
             records.lines().filter(|path| path.contains("/nodes/") || path.contains("/volumes/")).collect();
         ensure!(left.is_empty(), "{} keeps records of volumes that are gone: {left:?}", worker.name());
-        lab.timeline().row("sysfs, dm, mountinfo, sessions as before", worker.name(), since, None, "");
+        lab.timeline().row("sysfs, dm, mountinfo, sessions as before", worker.name(), since, "");
     }
     lab.timeline().prove("e", "both nodes show the same block devices, maps, mounts and sessions as before");
     Ok(())

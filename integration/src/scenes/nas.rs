@@ -33,11 +33,11 @@ pub async fn play(lab: &Lab) -> Result<()> {
     let since = Instant::now();
     let (written, read) = (format!("{}/{FILE}", on_first.target), format!("{}/{FILE}", on_second.target));
     first.shell(&format!("dd if=/dev/urandom of='{written}' bs=1M count=8 conv=fsync 2>&1")).await?;
-    lab.timeline().row("write 8 MiB of random data", first.name(), since, None, "");
+    lab.timeline().row("write 8 MiB of random data", first.name(), since, "");
     let expected = digest(first, &written).await?;
     let since = Instant::now();
     let seen = digest(second, &read).await?;
-    lab.timeline().row("read them", second.name(), since, None, "");
+    lab.timeline().row("read them", second.name(), since, "");
     ensure!(seen == expected, "{} wrote {expected}, {} reads {seen}", first.name(), second.name());
 
     calls.detach(&bound, &on_second, second).await?;

@@ -50,7 +50,7 @@ pub async fn play(lab: &Lab) -> Result<()> {
     let moved = calls.attach(&bound, second).await?;
     let since = Instant::now();
     let seen = digest(second, &format!("{}/{FILE}", moved.target)).await?;
-    lab.timeline().row("read 64 MiB, compare the checksum", second.name(), since, None, "");
+    lab.timeline().row("read 64 MiB, compare the checksum", second.name(), since, "");
     ensure!(seen == expected, "{} wrote {expected}, {} reads {seen}", first.name(), second.name());
     calls.detach(&bound, &moved, second).await?;
     calls.delete(&bound).await?;
@@ -81,7 +81,6 @@ async fn write_through_a_cut(lab: &Lab, worker: &Worker, in_use: &InUse, map: &M
         "cut fabric A during writes",
         worker.name(),
         cut,
-        None,
         &format!("after {BEFORE_THE_CUT} MiB"),
     );
     let written_at_cut = writer.lines().await?;
@@ -89,7 +88,7 @@ async fn write_through_a_cut(lab: &Lab, worker: &Worker, in_use: &InUse, map: &M
     ensure!(written_at_cut < TOTAL as usize, "all was written before the fabric was cut: nothing was proven");
     let failed = map.failed_paths(worker).await?;
     ensure!(failed == 1, "{failed} paths of {} are failed after the cut, expected one", map.name);
-    lab.timeline().row("write 64 MiB, no I/O error", worker.name(), since, None, "on one path since the cut");
+    lab.timeline().row("write 64 MiB, no I/O error", worker.name(), since, "on one path since the cut");
 
     let since = Instant::now();
     worker.restore(Fabric::A).await?;
@@ -100,7 +99,7 @@ async fn write_through_a_cut(lab: &Lab, worker: &Worker, in_use: &InUse, map: &M
         )
         .await
         .context("the path comes back after the fabric is restored")?;
-    lab.timeline().row("fabric A restored, path back", worker.name(), since, None, "two active paths");
+    lab.timeline().row("fabric A restored, path back", worker.name(), since, "two active paths");
     let log = worker
         .shell("dmesg | grep -iE 'I/O error, dev dm-|EXT4-fs error|Remounting filesystem read-only' || true")
         .await?;

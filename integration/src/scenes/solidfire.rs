@@ -45,7 +45,7 @@ pub async fn play(lab: &Lab) -> Result<()> {
     let path = format!("{}/{FILE}", in_use.target);
     let since = Instant::now();
     first.shell(&format!("dd if=/dev/urandom of='{path}' bs=1M count=16 conv=fsync 2>&1")).await?;
-    lab.timeline().row("write 16 MiB of random data", first.name(), since, None, "");
+    lab.timeline().row("write 16 MiB of random data", first.name(), since, "");
     let expected = digest(first, &path).await?;
     the_secret_guards_and_does_not_leak(lab, first, &bound, &in_use, &volume).await?;
     calls.detach(&bound, &in_use, first).await?;
@@ -107,6 +107,6 @@ async fn the_secret_guards_and_does_not_leak(
     ensure!(!lab.controller_log()?.contains(&secret), "secret in the controller's log");
     let journal = worker.search("/var/lib/tine", &secret).await?;
     ensure!(journal.is_empty(), "secret in the agent's records: {journal}");
-    lab.timeline().row("CHAP demanded; secret searched for, not found", worker.name(), since, None, "");
+    lab.timeline().row("CHAP demanded; secret searched for, not found", worker.name(), since, "");
     Ok(())
 }

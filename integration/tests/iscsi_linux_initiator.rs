@@ -1,5 +1,4 @@
-//! The Linux kernel's initiator and dm-multipath, in a worker node, against this target. Needs
-//! root and QEMU.
+//! The simulated iSCSI target judged by the Linux kernel's initiator and dm-multipath, in worker nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
