@@ -26,7 +26,7 @@ pub struct Config {
     /// PEM file with the authority of the controller's certificate.
     #[arg(long, value_name = "FILE", requires = "controller")]
     pub controller_ca: Option<PathBuf>,
-    /// File with the secret that lets this agent join the controller.
+    /// File whose first line is the secret that lets this agent join the controller.
     #[arg(long, value_name = "FILE", requires = "controller")]
     pub join_token_file: Option<PathBuf>,
     /// Name of the driver, as storage classes spell it in `provisioner`.

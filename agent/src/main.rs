@@ -28,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    telemetry::init(telemetry::LogFormat::Text);
+    telemetry::init(telemetry::LogFormat::Json);
     let config = Config::parse();
     let journal = Arc::new(Journal::open(&config.state_dir).context("open the journal")?);
     let preflight = Arc::new(Preflight::default());
@@ -85,7 +85,7 @@ fn fleet(config: &Config) -> Result<Option<Arc<FleetClient>>> {
     let client = FleetClient::new(FleetConfig {
         controller: controller.clone(),
         authority: read(authority)?,
-        join_token: Secret::new(token.trim().to_owned()),
+        join_token: Secret::new(token.lines().next().unwrap_or_default().trim().to_owned()),
         node: config.node_id.clone(),
     })?;
     Ok(Some(Arc::new(client)))
