@@ -63,8 +63,9 @@ mod tests {
     fn paths_of_every_group_are_read_with_their_state() {
         let line = "2 0 0 0 1 1 A 0 2 2 8:0 A 0 0 1 8:16 F 1 0 1 ";
         assert_eq!(of(line), [("8:0".to_owned(), true), ("8:16".to_owned(), false)]);
-        let alua = "2 0 0 0 2 1 A 0 1 2 8:16 A 0 0 1 E 0 1 2 8:0 A 0 0 1";
-        assert_eq!(of(alua), [("8:16".to_owned(), true), ("8:0".to_owned(), true)]);
+        // From a node: two groups by ALUA, I/O waiting allowed, one initialisation done.
+        let alua = "2 0 1 0 2 1 A 0 1 2 8:0 A 0 0 1 E 0 1 2 8:16 A 0 0 1 ";
+        assert_eq!(of(alua), [("8:0".to_owned(), true), ("8:16".to_owned(), true)]);
     }
 
     #[test]
