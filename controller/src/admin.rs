@@ -32,6 +32,7 @@ impl AdminService {
                 ("online", String::new(), array.pools().iter().map(shown_pool).collect())
             }
             BackendState::Offline(reason) => ("offline", reason, Vec::new()),
+            BackendState::Unasked => ("offline", "its array has not answered yet".to_owned(), Vec::new()),
         };
         Ok(admin::Backend {
             name: backend.name.clone(),

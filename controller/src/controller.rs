@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use contract::VolumeId;
 use tokio::sync::{Mutex, MutexGuard, watch};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::array::Owner;
@@ -39,7 +40,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// A controller over `store`, its backends still offline; see [`Controller::keep_backends_online`].
+    /// A controller over `store`, its backends not asked yet; see [`Controller::keep_backends_online`].
     ///
     /// # Errors
     /// When the store fails or holds a backend that is not understood.
@@ -71,7 +72,7 @@ impl Controller {
         loop {
             ticks.tick().await;
             let offline = self.backends.all().into_iter();
-            let offline = offline.filter(|backend| matches!(backend.state(), BackendState::Offline(_)));
+            let offline = offline.filter(|backend| !matches!(backend.state(), BackendState::Online(_)));
             // The reason is kept with the backend's state.
             futures_util::future::join_all(offline.map(|backend| async move {
                 let _state_tells = backend.require_online().await;
@@ -80,9 +81,10 @@ impl Controller {
         }
     }
 
-    /// Runs a use case to its end even when the caller hangs up: a call cut short by its client
-    /// would leave half of its work, and the client's retry is to find it done. Volume's lock
-    /// first: a retry waits for the running operation instead of being refused.
+    /// Runs a use case, alone on its volume, to its end even when the caller hangs up: a call cut
+    /// short by its client would leave half of its work, and the client's retry is to find it done.
+    /// Until its turn comes a call waits, first come, first served; one whose caller hangs up
+    /// before that never runs.
     ///
     /// # Errors
     /// The use case's own, or [`VolumeError::Deadline`].
@@ -95,21 +97,17 @@ impl Controller {
         T: Send + 'static,
         F: Future<Output = Result<T, VolumeError>> + Send + 'static,
     {
-        let controller = Arc::clone(self);
+        let alone = self.volumes.lock(volume.as_str()).await;
         let work = work(Arc::clone(self));
         let volume = volume.clone();
-        let span = tracing::Span::current();
-        let operation = tracing::Instrument::instrument(
-            async move {
-                let _alone = controller.volumes.lock(volume.as_str()).await;
-                match tokio::time::timeout(OPERATION_DEADLINE, work).await {
-                    Ok(outcome) => outcome,
-                    Err(_) => Err(VolumeError::Deadline { volume, after: OPERATION_DEADLINE }),
-                }
-            },
-            span,
-        );
-        tokio::spawn(operation).await.unwrap_or(Err(VolumeError::Interrupted))
+        let operation = async move {
+            let _alone = alone;
+            match tokio::time::timeout(OPERATION_DEADLINE, work).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(VolumeError::Deadline { volume, after: OPERATION_DEADLINE }),
+            }
+        };
+        tokio::spawn(operation.in_current_span()).await.unwrap_or(Err(VolumeError::Interrupted))
     }
 
     /// Held while a node registers.

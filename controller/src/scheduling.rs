@@ -222,6 +222,10 @@ pub fn candidates(
     for backend in backends {
         let array = match backend.state() {
             BackendState::Online(array) => array,
+            BackendState::Unasked => {
+                reasons.push((Obstacle::Offer, format!("backend {} has not answered yet", backend.name)));
+                continue;
+            }
             BackendState::Offline(reason) => {
                 reasons.push((Obstacle::Offer, format!("backend {} is offline: {reason}", backend.name)));
                 continue;

@@ -89,6 +89,7 @@ pub enum Protocol {
 
 /// An array that answered and was found fit.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // a handful in a process, each behind an Arc
 pub enum Array {
     /// NetApp SolidFire.
     Element(element::Element),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -10,6 +12,9 @@ use uuid::Uuid;
 use super::config::{BackendConfig, ConfigError};
 use crate::array::{Array, Owner};
 use crate::store::{BackendRecord, Store, StoreError, VolumeRecord};
+
+/// A little more than an attempt to connect may take.
+const FIRST_ANSWER: Duration = Duration::from_secs(6);
 
 /// Why a backend was not registered, found or removed.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +62,8 @@ pub enum BackendState {
     Online(Arc<Array>),
     /// It did not, for this reason.
     Offline(String),
+    /// Registered before this process started, and not asked by it yet.
+    Unasked,
 }
 
 /// A registered backend.
@@ -120,7 +127,7 @@ pub struct Backends {
 }
 
 impl Backends {
-    /// The recorded backends, all offline until their arrays have answered.
+    /// The recorded backends, none of them asked yet.
     ///
     /// # Errors
     /// When the store fails, or a recorded file is not understood any more.
@@ -128,13 +135,12 @@ impl Backends {
         let mut by_name = BTreeMap::new();
         for record in store.all::<BackendRecord>().await? {
             let config = BackendConfig::parse(&record.file_name, record.content.as_bytes())?;
-            let state = BackendState::Offline("its array has not answered yet".to_owned());
             let backend = Backend {
                 name: record.name.clone(),
                 uuid: record.uuid,
                 config,
                 owner,
-                state: RwLock::new(state),
+                state: RwLock::new(BackendState::Unasked),
                 starting: Mutex::new(()),
             };
             by_name.insert(record.name, Arc::new(backend));
@@ -146,6 +152,19 @@ impl Backends {
     /// Every backend, in the order of names.
     pub fn all(&self) -> Vec<Arc<Backend>> {
         self.by_name.read().values().cloned().collect()
+    }
+
+    /// Returns when every array has answered, or failed to within [`FIRST_ANSWER`], since the process
+    /// started: until then a choice among backends would be made among too few.
+    pub async fn asked(&self) {
+        let unasked = self.all().into_iter();
+        let unasked = unasked.filter(|backend| matches!(backend.state(), BackendState::Unasked));
+        let answers = join_all(unasked.map(|backend| async move {
+            let _state_tells = backend.require_online().await;
+        }));
+        if tokio::time::timeout(FIRST_ANSWER, answers).await.is_err() {
+            tracing::warn!("an array has not answered yet: going on without its backend");
+        }
     }
 
     /// The backend of that name.

@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use nix::sys::socket::SockaddrStorage;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
@@ -52,7 +53,8 @@ impl core::fmt::Debug for ServerIdentity {
 }
 
 impl ServerIdentity {
-    /// The identity of a listener on `address`: valid for it, for loopback, `localhost` and [`SERVER_NAME`].
+    /// The identity of a listener on `address`: valid for it (for every address of this machine, if it
+    /// is unspecified), for loopback, `localhost` and [`SERVER_NAME`].
     ///
     /// # Errors
     /// When a certificate cannot be made or the store fails.
@@ -72,7 +74,7 @@ impl ServerIdentity {
         let mut leaf = CertificateParams::new(vec![SERVER_NAME.to_owned(), "localhost".to_owned()])?;
         leaf.distinguished_name = named(SERVER_NAME);
         let loopback = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
-        for address in loopback.into_iter().chain((!address.is_unspecified()).then_some(address)) {
+        for address in loopback.into_iter().chain(reachable_at(address)) {
             let name = SanType::IpAddress(address);
             if !leaf.subject_alt_names.contains(&name) {
                 leaf.subject_alt_names.push(name);
@@ -96,6 +98,28 @@ impl ServerIdentity {
         std::fs::write(&beside, &self.authority)
             .and_then(|()| std::fs::rename(&beside, path))
             .map_err(|source| TlsError::Export { path: path.to_owned(), source })
+    }
+}
+
+/// Addresses at which a listener on `address` is reached.
+fn reachable_at(address: IpAddr) -> Vec<IpAddr> {
+    if !address.is_unspecified() {
+        return vec![address];
+    }
+    match nix::ifaddrs::getifaddrs() {
+        Ok(interfaces) => interfaces.filter_map(|interface| ip_of(&interface.address?)).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "interfaces not listed: agents must dial {SERVER_NAME} or localhost");
+            Vec::new()
+        }
+    }
+}
+
+fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
+    match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+        (Some(v4), _) => Some(v4.ip().into()),
+        (_, Some(v6)) => Some(v6.ip().into()),
+        _ => None,
     }
 }
 

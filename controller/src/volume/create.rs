@@ -55,6 +55,7 @@ impl Controller {
     }
 
     async fn candidates(&self, intent: &CreateIntent) -> Result<Vec<Candidate>, VolumeError> {
+        self.backends.asked().await;
         let mut load = BTreeMap::new();
         for volume in self.store.all::<VolumeRecord>().await? {
             *load.entry((volume.backend, volume.pool)).or_default() += 1;

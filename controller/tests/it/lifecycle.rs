@@ -334,3 +334,40 @@ async fn claims_made_at_once_each_get_a_volume_of_their_own() {
     numbers.sort_unstable();
     assert_eq!(numbers, [0, 1, 2, 3, 4, 5]);
 }
+
+#[tokio::test]
+async fn killed_at_any_moment_of_a_call_the_same_call_again_ends_in_the_same_state() {
+    let array = OntapArray::start(&[]).await;
+    let mut running = Running::start().await;
+    running.create_backend(&array.backend("ontap-san", &json!({}))).await.unwrap();
+    running.register("n1", "10.0.0.1").await;
+    let mut cut_short = 0;
+    for round in 0..12 {
+        let name = format!("pvc-{round}");
+        // From before the first effect to past the last one.
+        let moment = std::time::Duration::from_micros(500 * round);
+        let whole = async {
+            running.create(claim(&name, &[])).await?;
+            running.publish(&name, "n1").await.map(drop)
+        };
+        cut_short += usize::from(tokio::time::timeout(moment, whole).await.is_err());
+        running.crash().await;
+        running.create(claim(&name, &[])).await.unwrap();
+        running.publish(&name, "n1").await.unwrap();
+        assert_eq!(maps(&array).await.len(), 1);
+        assert_eq!(array.records("storage/luns").await.len(), 1);
+        let moment = std::time::Duration::from_micros(500 * round);
+        let whole = async {
+            running.unpublish(&name, "n1").await?;
+            running.delete(&name).await
+        };
+        cut_short += usize::from(tokio::time::timeout(moment, whole).await.is_err());
+        running.crash().await;
+        running.unpublish(&name, "n1").await.unwrap();
+        running.delete(&name).await.unwrap();
+        for collection in ["protocols/san/lun-maps", "protocols/san/igroups", "storage/luns"] {
+            assert_eq!(array.records(collection).await, Vec::<Value>::new(), "{collection}");
+        }
+    }
+    assert!(cut_short > 4, "only {cut_short} calls were cut short: the moments are too late");
+}

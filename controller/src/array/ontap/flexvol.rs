@@ -142,7 +142,7 @@ impl Ontap {
         })
     }
 
-    fn require_ours(&self, name: &str, id: &VolumeId, found: &FlexVol) -> Result<(), ArrayError> {
+    pub(super) fn require_ours(&self, name: &str, id: &VolumeId, found: &FlexVol) -> Result<(), ArrayError> {
         let wanted = Mark { controller: self.owner.controller, volume: id.clone() };
         match serde_json::from_str::<Comment>(&found.comment) {
             Ok(comment) if comment.tine == wanted => Ok(()),

@@ -97,6 +97,10 @@ impl Ontap {
         let policy = match nas.access {
             ExportAccess::Administrator => self.defaults.export_policy.clone(),
             ExportAccess::Automatic(_) => {
+                // Another's volume of that name is to be left without a policy of ours.
+                if let Some(found) = self.find_flexvol(&spec.internal_name).await? {
+                    self.require_ours(&spec.internal_name, &spec.id, &found)?;
+                }
                 // Born with a policy that lets nobody in.
                 self.ensure_policy(&spec.internal_name).await?;
                 spec.internal_name.clone()

@@ -98,14 +98,8 @@ fn endpoint_parts(endpoint: &Secret) -> Result<(Url, String, Secret), String> {
         }
         _ => return Err(format!("has no /json-rpc/<version> path: {FORM}")),
     }
-    let decode = |text: &str| {
-        url::form_urlencoded::parse(format!("x={}", text.replace('+', "%2B")).as_bytes())
-            .next()
-            .map(|(_, value)| value.into_owned())
-            .unwrap_or_default()
-    };
-    let username = decode(url.username());
-    let password = Secret::new(decode(url.password().unwrap_or_default()));
+    let username = decoded(url.username());
+    let password = Secret::new(decoded(url.password().unwrap_or_default()));
     if username.is_empty() || password.expose().is_empty() {
         return Err(format!("has no user and password: {FORM}"));
     }
@@ -113,6 +107,14 @@ fn endpoint_parts(endpoint: &Secret) -> Result<(Url, String, Secret), String> {
         return Err(format!("is not a URL that can hold a user: {FORM}"));
     }
     Ok((url, username, password))
+}
+
+/// The text behind percent-encoding (RFC 3986 §2.1).
+fn decoded(text: &str) -> String {
+    // The decoder at hand is that of forms, where these two mean something else.
+    let form = format!("x={}", text.replace('+', "%2B").replace('&', "%26"));
+    let first = url::form_urlencoded::parse(form.as_bytes()).next();
+    first.map(|(_, value)| value.into_owned()).unwrap_or_default()
 }
 
 fn qos_type(document: &Document, index: usize, value: Value) -> Result<QosType, ConfigError> {
@@ -146,3 +148,20 @@ const SOLIDFIRE: &[Inert] = &[
     Inert::default("LegacyNamePrefix", &["netappdvp-"]),
     Inert::unset("type"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_and_password_are_taken_out_of_the_endpoint_whatever_their_characters() {
+        for (written, password) in
+            [("a%40b%2Fc", "a@b/c"), ("a+b", "a+b"), ("a&b=c", "a&b=c"), ("100%25", "100%"), ("pä", "pä")]
+        {
+            let endpoint = Secret::new(format!("https://admin:{written}@10.0.0.4:8443/json-rpc/12.5/"));
+            let (url, username, secret) = endpoint_parts(&endpoint).unwrap();
+            assert_eq!(url.as_str(), "https://10.0.0.4:8443/json-rpc/12.5/");
+            assert_eq!((username.as_str(), secret.expose().as_str()), ("admin", password));
+        }
+    }
+}
