@@ -154,7 +154,7 @@ impl Backends {
         self.by_name.read().values().cloned().collect()
     }
 
-    /// Returns when every array has answered, or failed to within [`FIRST_ANSWER`], since the process
+    /// Returns when every array has answered, or had the time of a connection attempt, since the process
     /// started: until then a choice among backends would be made among too few.
     pub async fn asked(&self) {
         let unasked = self.all().into_iter();

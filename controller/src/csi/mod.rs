@@ -1,5 +1,5 @@
 //! The CSI Identity and Controller services: parse, call the use case, answer. One screen an RPC;
-//! [`status_of`] is the only place where a refusal becomes a gRPC code.
+//! `status_of` is the only place where a refusal becomes a gRPC code.
 
 mod controller_service;
 mod identity;
