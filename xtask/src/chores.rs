@@ -93,7 +93,7 @@ pub(crate) fn vm(yes: bool, rest: &[OsString]) -> Result<()> {
 /// Every program, as the tests, the demo and the worker nodes run it.
 fn build() -> Result<()> {
     eprintln!("Building the programs");
-    run(cargo().args(["build", "--workspace", "--bins", "--quiet"]))
+    run(cargo().args(["build", "--workspace", "--bins", "--examples", "--quiet"]))
 }
 
 fn lab() -> Result<Command> {

@@ -1,5 +1,5 @@
 //! The hands on a real kernel: a worker node against an iSCSI target with two portals and an NFS
-//! server, all of this tree. Needs root and QEMU.
+//! server, all of this tree.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
