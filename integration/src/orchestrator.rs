@@ -92,6 +92,11 @@ impl<'a> Orchestrator<'a> {
         Self { controller: v1::controller_client::ControllerClient::new(controller), timeline }
     }
 
+    /// The controller's CSI Controller service, for calls no sidecar makes.
+    pub fn controller(&self) -> v1::controller_client::ControllerClient<Channel> {
+        self.controller.clone()
+    }
+
     /// external-provisioner: CreateVolume.
     ///
     /// # Errors
@@ -231,15 +236,23 @@ impl<'a> Orchestrator<'a> {
     /// # Errors
     /// When a step fails.
     pub async fn detach(&self, bound: &Bound, in_use: &InUse, worker: &Worker) -> Result<()> {
-        let since = Instant::now();
+        self.unpublish(in_use, worker).await?;
+        self.unstage(in_use, worker).await?;
+        self.revoke(bound, worker).await
+    }
+
+    /// kubelet: NodeUnpublishVolume.
+    ///
+    /// # Errors
+    /// The driver's status.
+    pub async fn unpublish(&self, in_use: &InUse, worker: &Worker) -> Result<(), Status> {
         let request = v1::NodeUnpublishVolumeRequest {
             volume_id: in_use.volume_id.clone(),
             target_path: in_use.target.clone(),
         };
+        let since = Instant::now();
         let answer = worker.csi().node_unpublish_volume(timed(request)).await;
-        self.noted("NodeUnpublishVolume", worker, since, answer)?;
-        self.unstage(in_use, worker).await?;
-        self.revoke(bound, worker).await
+        self.noted("NodeUnpublishVolume", worker, since, answer)
     }
 
     /// kubelet: NodeUnstageVolume.
@@ -265,7 +278,7 @@ impl<'a> Orchestrator<'a> {
     ) -> Result<(), Status> {
         let (metadata, note) = match &answer {
             Ok(response) => (response.metadata(), String::new()),
-            Err(status) => (status.metadata(), status.code().description().to_owned()),
+            Err(status) => (status.metadata(), format!("{:?}", status.code())),
         };
         self.timeline.agent_row(call, worker.name(), since, agent_times(metadata), &note);
         answer.map(drop)

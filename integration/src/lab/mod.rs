@@ -63,7 +63,7 @@ impl Lab {
         let since = Instant::now();
         let image = Image::ensure(&Image::default_guest_program()?)?;
         let template = Template::ensure(&image)?;
-        timeline.row("worker image and booted template", "host", since, "cached");
+        timeline.row("worker image and booted template", "host", since, "");
         let lifs = LifAddresses {
             a: [101, 121, 131, 239, 240].map(|last| Ipv4Addr::new(192, 168, 0, last)).into(),
             b: vec![Ipv4Addr::new(192, 168, 1, 131)],
