@@ -68,6 +68,19 @@ impl Ontap {
         Ok(digest["sha256"].as_str().context("a digest has sha256")?.to_owned())
     }
 
+    /// Puts a fault on an iSCSI portal, from now on and until another is put: `refuse`, `blackhole`,
+    /// `none`.
+    ///
+    /// # Errors
+    /// When the simulator knows no such portal or fault.
+    pub async fn set_portal_fault(&self, portal: &str, fault: &str) -> Result<()> {
+        let url = format!("http://{}/sim/v1/portals/{portal}/fault", control(&self.program)?);
+        let body = json!({ "fault": fault }).to_string();
+        let request = self.http.put(url).header("content-type", "application/json").body(body);
+        request.send().await?.error_for_status().with_context(|| format!("put {fault} on {portal}"))?;
+        Ok(())
+    }
+
     /// A collection of its REST API.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! A worker node with our agent in it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -23,7 +23,9 @@ const COMMAND: Duration = Duration::from_secs(120);
 pub struct Worker {
     node: Node,
     guest: Guest,
+    agent: Mutex<Process>,
     csi: NodeClient<Channel>,
+    csi_address: std::net::SocketAddr,
 }
 
 impl Worker {
@@ -41,7 +43,8 @@ impl Worker {
         guest.ping(COMMAND).await?;
         timeline.row("worker node restored, first answer", name, since, "");
         let since = Instant::now();
-        install_agent(&guest, name, lab).await?;
+        install_agent(&guest, lab).await?;
+        let agent = Mutex::new(launch_agent(&guest, name).await?);
         let relay = std::net::SocketAddr::from((node.address(Fabric::Management), 10_000));
         let address = guest.relay(relay, AGENT_SOCKET).await?;
         let channel = Endpoint::from_shared(format!("http://{address}"))?
@@ -49,7 +52,7 @@ impl Worker {
             .await
             .with_context(|| format!("connect to the agent's CSI socket through {address}"))?;
         timeline.row("tine-agent installed, serves CSI", name, since, "");
-        Ok(Self { node, guest, csi: NodeClient::new(channel) })
+        Ok(Self { node, guest, agent, csi: NodeClient::new(channel), csi_address: address })
     }
 
     /// The node's name, which is its CSI node id.
@@ -60,6 +63,11 @@ impl Worker {
     /// The CSI Node service of its agent.
     pub fn csi(&self) -> NodeClient<Channel> {
         self.csi.clone()
+    }
+
+    /// Where a program on the host's side reaches that service.
+    pub fn csi_address(&self) -> std::net::SocketAddr {
+        self.csi_address
     }
 
     /// Runs a script; anything but success is an error that shows its output. Answers stdout.
@@ -117,6 +125,27 @@ impl Worker {
     /// When the emulator is gone.
     pub async fn restore(&self, fabric: Fabric) -> Result<()> {
         Ok(self.node.set_link(fabric, true).await?)
+    }
+
+    /// Kills the agent at once (SIGKILL), wherever it is in its work, and waits for its end. What
+    /// it had started (mkfs, iscsiadm) lives on, as after a crash of the container.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn kill_agent(&self) -> Result<()> {
+        let agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        agent.kill().await?;
+        Ok(())
+    }
+
+    /// Starts the agent again, with the state directory of the one before, and waits until it serves.
+    ///
+    /// # Errors
+    /// When it does not serve.
+    pub async fn start_agent(&self) -> Result<()> {
+        let agent = launch_agent(&self.guest, self.name()).await?;
+        *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = agent;
+        Ok(())
     }
 
     /// All the agent said so far.
@@ -196,12 +225,29 @@ impl Background<'_> {
     }
 }
 
-async fn install_agent(guest: &Guest, name: &str, lab: &Path) -> Result<()> {
+async fn install_agent(guest: &Guest, lab: &Path) -> Result<()> {
     let binary = std::fs::read(program("tine-agent")?)?;
     guest.put(AGENT, 0o755, &binary).await?;
     guest.put("/etc/tine/fleet-ca.pem", 0o644, &std::fs::read(lab.join("fleet-ca.pem"))?).await?;
     guest.put("/etc/tine/join-token", 0o600, &std::fs::read(lab.join("join-token"))?).await?;
     guest.shell("mkdir -p /run/tine /var/lib/tine", COMMAND).await?;
+    Ok(())
+}
+
+/// What the agent writes when it serves CSI, and when the controller knows its node.
+const SIGNS_OF_LIFE: [&str; 2] = ["\"ready\":true", "registered with the controller"];
+
+/// Starts the installed agent and waits until it serves and the controller knows its node: before
+/// that, ControllerPublishVolume to it is refused. The log is appended to: what an earlier agent
+/// wrote does not count.
+async fn launch_agent(guest: &Guest, name: &str) -> Result<Process> {
+    let mut signs = Vec::new();
+    for sign in SIGNS_OF_LIFE {
+        let count = format!("grep -c '{sign}' {AGENT_LOG} 2>/dev/null || true");
+        let counted = guest.shell(&count, COMMAND).await?;
+        let earlier: u64 = counted.stdout_text().trim().parse().unwrap_or(0);
+        signs.push(format!("[ \"$({count})\" -gt {earlier} ]"));
+    }
     let controller = format!("https://{FLEET}");
     let arguments = [
         AGENT,
@@ -221,13 +267,11 @@ async fn install_agent(guest: &Guest, name: &str, lab: &Path) -> Result<()> {
     // `debug` shows the argument vector of every program the agent starts: what is searched for secrets.
     let agent =
         guest.spawn(arguments, &[("TINE_LOG", "debug,h2=info,tonic=info,tower=info")], AGENT_LOG).await?;
-    let ready = format!(
-        "until grep -q '\"ready\"' {AGENT_LOG}; do kill -0 {} || exit 1; sleep 0.1; done",
-        agent.pid()
-    );
+    let alive = signs.join(" && ");
+    let ready = format!("until {alive}; do kill -0 {} || exit 1; sleep 0.1; done", agent.pid());
     if let Err(error) = guest.shell(&ready, COMMAND).await {
         let log = guest.get(AGENT_LOG).await.unwrap_or_default();
         bail!("the agent on {name} does not serve: {error}\n{}", String::from_utf8_lossy(&log));
     }
-    Ok(())
+    Ok(agent)
 }
