@@ -279,6 +279,20 @@ async fn a_unit_reset_drops_waiting_writes_and_is_news_to_everyone() {
 }
 
 #[tokio::test]
+async fn immediate_writes_that_wait_for_data_have_a_bound() {
+    let array = Array::with_luns(vec![lun(0, Visibility::Everyone)]).await;
+    let mut node = array.log_in(NODE_A).await;
+    node.test_unit_ready(0).await;
+    let (cdb, length) = (transfer(0x2a, 0, 4096), 4096u32.to_be_bytes());
+    let write: [(usize, &[u8]); 2] = [(20, &length), (32, &cdb)];
+    for _ in 0..8 {
+        assert_eq!(node.ask(0x01, 0x20, &write, &[]).await.opcode(), 0x31, "asked for its data");
+    }
+    let refused = node.ask(0x01, 0x20, &write, &[]).await;
+    assert_eq!((refused.opcode(), refused.header[2]), (0x3f, 6), "too many immediate commands");
+}
+
+#[tokio::test]
 async fn a_ping_is_echoed_and_a_logout_answered() {
     let array = Array::with_luns(vec![]).await;
     let mut node = array.log_in(NODE_A).await;

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::write::WriteTask;
-use super::{Session, StatSn, TASK_IN_PROGRESS};
+use super::{IMMEDIATE_LIMIT, Session, StatSn, TASK_IN_PROGRESS, TOO_MANY_IMMEDIATE};
 use crate::directory::TargetView;
 use crate::pdu::{FINAL, NO_TAG, Pdu, opcode};
 use crate::scsi::nexus::Admission;
@@ -61,6 +61,10 @@ impl Session {
         let tag = pdu.task_tag();
         if self.tasks.contains_key(&tag) {
             return self.reject(pdu, TASK_IN_PROGRESS).await;
+        }
+        let immediate = || self.tasks.values().filter(|task| !task.numbered).count();
+        if pdu.is_immediate() && immediate() >= IMMEDIATE_LIMIT {
+            return self.reject(pdu, TOO_MANY_IMMEDIATE).await;
         }
         let Some(view) = self.refresh() else { return Ok(()) };
         let number = luns::decode(pdu.lun());

@@ -41,7 +41,11 @@ const PING_DEADLINE: Duration = Duration::from_secs(60);
 /// Reject reasons (RFC 7143 §11.17.1).
 const PROTOCOL_ERROR: u8 = 0x04;
 const NOT_SUPPORTED: u8 = 0x05;
+const TOO_MANY_IMMEDIATE: u8 = 0x06;
 const TASK_IN_PROGRESS: u8 = 0x07;
+/// Immediate commands that may wait for data. The window does not bound them, and each holds its
+/// data (RFC 7143 §4.2.2.1 asks for one at least).
+const IMMEDIATE_LIMIT: usize = 8;
 
 /// Where a session's connection came in.
 #[derive(Clone, Copy, Debug)]
