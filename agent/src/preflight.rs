@@ -36,6 +36,11 @@ impl Need {
         Self::InitiatorName,
     ];
 
+    /// Whether it can be gone while the agent runs, so that an earlier look tells nothing.
+    pub fn may_vanish(self) -> bool {
+        matches!(self, Self::Daemon(_))
+    }
+
     /// What is wrong, and the cure.
     fn text(self) -> (&'static str, &'static str) {
         match self {

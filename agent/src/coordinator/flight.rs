@@ -196,8 +196,8 @@ impl<H: Host> Coordinator<H> {
     }
 
     async fn require(&self, needs: &[Need], timeline: &mut Timeline) -> Result<(), Failure> {
-        if self.preflight.require(needs).is_err() {
-            // The cure may have been applied since: look again before failing.
+        // A daemon may have stopped since, and the cure of a defect may have been applied.
+        if needs.iter().any(|need| need.may_vanish()) || self.preflight.require(needs).is_err() {
             let facts = self.observe(&preflight::query(), timeline).await?;
             if let Some(host) = &facts.host {
                 self.preflight.learn(host);
