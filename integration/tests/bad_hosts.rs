@@ -93,7 +93,11 @@ async fn without_module(lab: &Lab, worker: &Worker, claim: &Claim, module: &str,
     prepare_paths(worker, &in_use, claim.view).await?;
     worker.kill_agent().await?;
     // In the order in which they can be unloaded.
-    let family = if module == "nfsv4" { "nfsv3 nfsv4 nfs" } else { module };
+    let family = match module {
+        "nfsv4" => "nfsv3 nfsv4 nfs",
+        "dm_multipath" => "dm_queue_length dm_round_robin dm_service_time dm_multipath",
+        other => other,
+    };
     worker
         .shell(&format!(
             "kill $(pidof multipathd iscsid) 2>/dev/null; while pidof multipathd iscsid; do sleep 0.1; done; \
