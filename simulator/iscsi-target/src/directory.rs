@@ -37,6 +37,11 @@ impl TargetCell {
         self.0.read().clone()
     }
 
+    /// Whether the target lets this initiator (normal name) in no longer.
+    pub(crate) fn denies(&self, initiator: &str) -> bool {
+        matches!(self.view().target.auth_for(initiator), Auth::Deny)
+    }
+
     fn replace(&self, target: Target) {
         let mut view = self.0.write();
         view.target = Arc::new(target);
@@ -86,16 +91,22 @@ pub(crate) struct Registry {
 impl Registry {
     pub(crate) fn put_target(&self, target: Target) {
         let name = normal_name(&target.iqn);
-        self.stop_sessions(|entry| {
-            entry.key.target == name && matches!(target.auth_for(&entry.key.initiator), Auth::Deny)
-        });
-        let mut targets = self.targets.write();
-        match targets.get(&name) {
-            Some(cell) => cell.replace(target),
-            None => {
-                targets.insert(name, Arc::new(TargetCell::new(target)));
+        let cell = {
+            let mut targets = self.targets.write();
+            match targets.get(&name) {
+                Some(cell) => {
+                    cell.replace(target);
+                    Arc::clone(cell)
+                }
+                None => {
+                    let cell = Arc::new(TargetCell::new(target));
+                    targets.insert(name.clone(), Arc::clone(&cell));
+                    cell
+                }
             }
-        }
+        };
+        // After it is in force: a login under way has entered by now, or will find itself denied.
+        self.stop_sessions(|entry| entry.key.target == name && cell.denies(&entry.key.initiator));
     }
 
     pub(crate) fn remove_target(&self, iqn: &str) {

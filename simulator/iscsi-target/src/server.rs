@@ -202,8 +202,9 @@ impl Connection {
         let guard = self.enter(&login).await;
         let tsih = guard.as_ref().map_or(1, |guard| guard.tsih);
         let cell = login.peer.target.as_ref().and_then(|name| registry.find_cell(name, self.portal.listen));
-        if cell.is_none() && guard.is_some() {
-            tracing::debug!(peer = %self.peer, "the target went away during login");
+        let welcome = cell.as_ref().is_some_and(|cell| !cell.denies(&login.peer.initiator));
+        if guard.is_some() && !welcome {
+            tracing::debug!(peer = %self.peer, "the target went away, or shut its door, during login");
             return;
         }
         let particulars = json!({

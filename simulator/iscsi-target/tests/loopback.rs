@@ -307,6 +307,17 @@ async fn a_ping_is_echoed_and_a_logout_answered() {
 }
 
 #[tokio::test]
+async fn a_login_under_way_when_access_ends_does_not_get_in() {
+    let array = Array::with_luns(vec![lun(0, Visibility::Everyone)]).await;
+    let mut slow = Initiator::dial(array.portal, Offer::of(NODE_A, IQN)).await;
+    let names = format!("InitiatorName={NODE_A}\0SessionType=Normal\0TargetName={IQN}\0");
+    assert_eq!(slow.log_in_step(0x81, &names).await.map(|answer| answer.header[36]), Some(0));
+    array.put(IQN, Auth::Deny, vec![lun(0, Visibility::Everyone)]);
+    assert!(slow.log_in_step(0x87, "").await.is_none(), "the connection ends");
+    assert_eq!(array.server.sessions(), []);
+}
+
+#[tokio::test]
 async fn garbage_costs_its_sender_the_connection_and_nobody_else() {
     let array = Array::with_luns(vec![lun(0, Visibility::Everyone)]).await;
     let mut good = array.log_in(NODE_A).await;

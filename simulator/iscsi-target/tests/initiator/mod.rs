@@ -92,10 +92,29 @@ pub(crate) struct Initiator {
 }
 
 impl Initiator {
+    /// A connection on which nothing was said yet.
+    pub(crate) async fn dial(portal: SocketAddr, offer: Offer) -> Self {
+        let stream = TcpStream::connect(portal).await.unwrap();
+        Self { stream, offer, digests: false, cmd_sn: 1, tag: 0, max_cmd_sn: 1, stat_sn: 0 }
+    }
+
+    /// One login request with these stages and flags, and its answer, if one comes.
+    pub(crate) async fn log_in_step(&mut self, stages: u8, text: &str) -> Option<Pdu> {
+        self.send(self.login_header(stages), text.as_bytes()).await;
+        self.receive().await
+    }
+
+    fn login_header(&self, stages: u8) -> [u8; 48] {
+        let mut header = [0; 48];
+        header[..2].copy_from_slice(&[0x43, stages]);
+        header[8..14].copy_from_slice(&[0x40, 0, 0, 0, 0, self.offer.isid]);
+        header[24..28].copy_from_slice(&1u32.to_be_bytes());
+        header
+    }
+
     /// Dials and logs in; the status of a refusal.
     pub(crate) async fn log_in(portal: SocketAddr, offer: Offer) -> Result<Self, (u8, u8)> {
-        let stream = TcpStream::connect(portal).await.unwrap();
-        let mut this = Self { stream, offer, digests: false, cmd_sn: 1, tag: 0, max_cmd_sn: 1, stat_sn: 0 };
+        let mut this = Self::dial(portal, offer).await;
         let yes_no = |yes: bool| if yes { "Yes" } else { "No" };
         let mut text = format!("InitiatorName={}\0", offer.name);
         match offer.target {
@@ -110,12 +129,7 @@ impl Initiator {
             "MaxRecvDataSegmentLength={}\0MaxBurstLength=262144\0FirstBurstLength=65536\0",
             offer.max_receive
         );
-        let mut header = [0; 48];
-        header[..2].copy_from_slice(&[0x43, 0x87]);
-        header[8..14].copy_from_slice(&[0x40, 0, 0, 0, 0, offer.isid]);
-        header[24..28].copy_from_slice(&1u32.to_be_bytes());
-        this.send(header, text.as_bytes()).await;
-        let answer = this.receive().await.expect("a login response");
+        let answer = this.log_in_step(0x87, &text).await.expect("a login response");
         assert_eq!(answer.opcode(), 0x23);
         if answer.header[36] != 0 {
             return Err((answer.header[36], answer.header[37]));
