@@ -2,11 +2,13 @@
 //! simulated arrays, the controller, an agent in each node — the programs that ship, started the
 //! way a cluster starts them.
 //!
+//! * [`bare`] is a node without agent, for judging one service.
 //! * [`lab`] starts and stops all of it in a network namespace of its own.
 //! * [`orchestrator`] calls CSI as kubelet and the sidecars do.
 //! * [`scenes`] are the stories: each is a scene of the demo *and* a test of this package.
 //! * [`timeline`] is what the demo prints.
 
+pub mod bare;
 pub mod lab;
 pub mod orchestrator;
 pub mod scenes;

@@ -6,17 +6,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use blockstore::Volume;
+use integration::bare::{self, SOON, script};
 use iscsi_target::{
     Auth, AuthPolicy, BlockSize, ChapSecret, Identity, IscsiServer, Lun, PortGroup, Portal, Target,
     Visibility,
 };
 use levers::EventLog;
 use nfs_server::{AuthRule, Export, ExportPolicy, ExportRule, FileTree, NfsServer, RootAttributes};
-use vm::{Fabric, Guest, Image, LifAddresses, Network, Node, NodeSpec, Template};
+use vm::{Fabric, Guest, Network, Node};
 
-const SOON: Duration = Duration::from_secs(90);
 const SIZE: u64 = 512 << 20;
 const IQN: &str = "iqn.1992-08.com.netapp:sn.19d04b8e94d711e88370005056b48fd2:vs.4";
 const SERIAL: &str = "81DaR$Qq/1ii";
@@ -72,11 +72,8 @@ impl Svm {
 }
 
 fn scenario(run: impl AsyncFnOnce(&Network, Node, Svm) -> anyhow::Result<()> + Send) -> anyhow::Result<()> {
-    let image = Image::ensure(&Image::default_guest_program()?)?;
-    let template = Template::ensure(&image)?;
-    let lifs = LifAddresses { a: vec![Fabric::A.at(101)], b: vec![Fabric::B.at(101)] };
-    vm::in_network(&lifs, async |network| {
-        let node = Node::restore(&template, &network, NodeSpec::new("worker-1", 1)).await?;
+    bare::scenario(async |network, template| {
+        let node = bare::node(&network, &template, 1).await?;
         let probe = std::env::current_exe()?
             .parent()
             .and_then(std::path::Path::parent)
@@ -87,7 +84,7 @@ fn scenario(run: impl AsyncFnOnce(&Network, Node, Svm) -> anyhow::Result<()> + S
         })?;
         node.guest().put("/opt/host_probe", 0o755, &program).await?;
         run(&network, node, Svm::start().await?).await
-    })?
+    })
 }
 
 /// The publish context's attachment, as the controller would write it.
@@ -125,18 +122,6 @@ async fn refused(guest: &Guest, words: &str) -> anyhow::Result<String> {
         Err(text) => Ok(text),
         Ok(text) => anyhow::bail!("it succeeded: {text}"),
     }
-}
-
-async fn script(guest: &Guest, text: &str) -> anyhow::Result<String> {
-    let output = guest.shell(&format!("set -eux\n{text}"), SOON).await?;
-    ensure!(
-        output.ended.is_success(),
-        "{:?}\n{}{}",
-        output.ended,
-        output.stdout_text(),
-        output.stderr_text()
-    );
-    Ok(output.stdout_text().into_owned())
 }
 
 #[test]

@@ -5,15 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use blockstore::Volume;
+use integration::bare::{self, node, script};
 use iscsi_target::{
     Auth, AuthPolicy, BlockSize, ChapSecret, Identity, IscsiServer, Lun, PortGroup, Portal, Target,
     Visibility,
 };
 use levers::{EventLog, PortalFault};
-use vm::{Fabric, Guest, Image, LifAddresses, Network, Node, NodeSpec, Template};
+use vm::{Fabric, Guest, Network, Template};
 
-/// For a script in the node.
-const SOON: Duration = Duration::from_secs(90);
 const SIZE: u64 = 256 << 20;
 const IQN: &str = "iqn.1992-08.com.netapp:sn.19d04b8e94d711e88370005056b48fd2:vs.4";
 const SERIAL: &str = "81DaR$Qq/1ii";
@@ -74,27 +73,7 @@ impl Svm {
 fn scenario(
     run: impl AsyncFnOnce(Network, Template, Svm) -> anyhow::Result<()> + Send,
 ) -> anyhow::Result<()> {
-    let image = Image::ensure(&Image::default_guest_program()?)?;
-    let template = Template::ensure(&image)?;
-    let lifs = LifAddresses { a: vec![Fabric::A.at(101)], b: vec![Fabric::B.at(101)] };
-    vm::in_network(&lifs, async |network| run(network, template, Svm::start().await?).await)?
-}
-
-async fn node(network: &Network, template: &Template, index: u8) -> anyhow::Result<Node> {
-    Ok(Node::restore(template, network, NodeSpec::new(format!("worker-{index}"), index)).await?)
-}
-
-/// Runs a script with `set -eux`; its standard output.
-async fn script(guest: &Guest, text: &str) -> anyhow::Result<String> {
-    let output = guest.shell(&format!("set -eux\n{text}"), SOON).await?;
-    anyhow::ensure!(
-        output.ended.is_success(),
-        "{:?}\n{}{}",
-        output.ended,
-        output.stdout_text(),
-        output.stderr_text()
-    );
-    Ok(output.stdout_text().into_owned())
+    bare::scenario(async |network, template| run(network, template, Svm::start().await?).await)
 }
 
 /// Discovery and login through both portals, then the map with both paths.

@@ -6,12 +6,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use integration::bare::{self, failure, node, script};
 use levers::EventLog;
 use nfs_server::{AuthRule, Export, ExportPolicy, ExportRule, FileTree, NfsServer, RootAttributes};
-use vm::{Fabric, Guest, Image, LifAddresses, Network, Node, NodeSpec, Template};
+use vm::{Fabric, Guest, Network, Template};
 
-/// For a script in the node.
-const SOON: Duration = Duration::from_secs(60);
 const CAPACITY: u64 = 256 << 20;
 const NFS_PORT: u16 = 2049;
 const PORTMAP_PORT: u16 = 111;
@@ -56,34 +55,7 @@ impl Svm {
 fn scenario(
     run: impl AsyncFnOnce(Network, Template, Svm) -> anyhow::Result<()> + Send,
 ) -> anyhow::Result<()> {
-    let image = Image::ensure(&Image::default_guest_program()?)?;
-    let template = Template::ensure(&image)?;
-    let lifs = LifAddresses { a: vec![lif()], b: Vec::new() };
-    vm::in_network(&lifs, async |network| run(network, template, Svm::start().await?).await)?
-}
-
-async fn node(network: &Network, template: &Template, index: u8) -> anyhow::Result<Node> {
-    Ok(Node::restore(template, network, NodeSpec::new(format!("worker-{index}"), index)).await?)
-}
-
-/// Runs a script with `set -eux`; its standard output.
-async fn script(guest: &Guest, text: &str) -> anyhow::Result<String> {
-    let output = guest.shell(&format!("set -eux\n{text}"), SOON).await?;
-    anyhow::ensure!(
-        output.ended.is_success(),
-        "{:?}\n{}{}",
-        output.ended,
-        output.stdout_text(),
-        output.stderr_text()
-    );
-    Ok(output.stdout_text().into_owned())
-}
-
-/// Runs a script that must fail; its standard error.
-async fn failure(guest: &Guest, text: &str) -> anyhow::Result<String> {
-    let output = guest.run(["/bin/sh", "-c", text], SOON).await?;
-    anyhow::ensure!(!output.ended.is_success(), "{text} succeeded: {}", output.stdout_text());
-    Ok(output.stderr_text().into_owned())
+    bare::scenario(async |network, template| run(network, template, Svm::start().await?).await)
 }
 
 /// Mounts as a person would, plus `options`.
