@@ -102,7 +102,7 @@ impl<'a> Orchestrator<'a> {
     /// # Errors
     /// When the driver refuses, or answers without a volume.
     pub async fn provision(&self, claim: &Claim) -> Result<Bound> {
-        let since = Instant::now();
+        let since = self.begin("CreateVolume", "controller");
         let request = v1::CreateVolumeRequest {
             name: claim.name.to_owned(),
             capacity_range: Some(v1::CapacityRange { required_bytes: claim.size, limit_bytes: 0 }),
@@ -130,7 +130,7 @@ impl<'a> Orchestrator<'a> {
     /// # Errors
     /// When the driver refuses.
     pub async fn delete(&self, bound: &Bound) -> Result<()> {
-        let since = Instant::now();
+        let since = self.begin("DeleteVolume", "controller");
         let request =
             v1::DeleteVolumeRequest { volume_id: bound.volume.volume_id.clone(), ..Default::default() };
         self.controller
@@ -147,7 +147,7 @@ impl<'a> Orchestrator<'a> {
     /// # Errors
     /// When the driver refuses.
     pub async fn grant(&self, bound: &Bound, worker: &Worker) -> Result<HashMap<String, String>> {
-        let since = Instant::now();
+        let since = self.begin("ControllerPublishVolume", "controller");
         let request = v1::ControllerPublishVolumeRequest {
             volume_id: bound.volume.volume_id.clone(),
             node_id: worker.name().to_owned(),
@@ -168,7 +168,7 @@ impl<'a> Orchestrator<'a> {
     /// # Errors
     /// When the driver refuses.
     pub async fn revoke(&self, bound: &Bound, worker: &Worker) -> Result<()> {
-        let since = Instant::now();
+        let since = self.begin("ControllerUnpublishVolume", "controller");
         let request = v1::ControllerUnpublishVolumeRequest {
             volume_id: bound.volume.volume_id.clone(),
             node_id: worker.name().to_owned(),
@@ -188,7 +188,7 @@ impl<'a> Orchestrator<'a> {
     pub async fn attach(&self, bound: &Bound, worker: &Worker) -> Result<InUse> {
         let publish_context = self.grant(bound, worker).await?;
         let in_use = paths_of(bound, publish_context);
-        prepare_paths(worker, &in_use, bound.claim.view).await?;
+        prepare_paths(worker, &in_use).await?;
         self.stage(bound, &in_use, worker).await?;
         self.publish(bound, &in_use, worker).await?;
         Ok(in_use)
@@ -207,7 +207,7 @@ impl<'a> Orchestrator<'a> {
             volume_context: bound.volume.volume_context.clone(),
             ..Default::default()
         };
-        let since = Instant::now();
+        let since = self.begin("NodeStageVolume", worker.name());
         let answer = worker.csi().node_stage_volume(timed(request)).await;
         self.noted("NodeStageVolume", worker, since, answer)
     }
@@ -226,7 +226,7 @@ impl<'a> Orchestrator<'a> {
             volume_context: bound.volume.volume_context.clone(),
             ..Default::default()
         };
-        let since = Instant::now();
+        let since = self.begin("NodePublishVolume", worker.name());
         let answer = worker.csi().node_publish_volume(timed(request)).await;
         self.noted("NodePublishVolume", worker, since, answer)
     }
@@ -250,7 +250,7 @@ impl<'a> Orchestrator<'a> {
             volume_id: in_use.volume_id.clone(),
             target_path: in_use.target.clone(),
         };
-        let since = Instant::now();
+        let since = self.begin("NodeUnpublishVolume", worker.name());
         let answer = worker.csi().node_unpublish_volume(timed(request)).await;
         self.noted("NodeUnpublishVolume", worker, since, answer)
     }
@@ -264,9 +264,14 @@ impl<'a> Orchestrator<'a> {
             volume_id: in_use.volume_id.clone(),
             staging_target_path: in_use.staging.clone(),
         };
-        let since = Instant::now();
+        let since = self.begin("NodeUnstageVolume", worker.name());
         let answer = worker.csi().node_unstage_volume(timed(request)).await;
         self.noted("NodeUnstageVolume", worker, since, answer)
+    }
+
+    fn begin(&self, call: &str, place: &str) -> Instant {
+        self.timeline.working(call, place);
+        Instant::now()
     }
 
     fn noted<T>(
@@ -308,7 +313,7 @@ pub fn paths_of(bound: &Bound, publish_context: HashMap<String, String>) -> InUs
 ///
 /// # Errors
 /// When the node cannot make them.
-pub async fn prepare_paths(worker: &Worker, in_use: &InUse, _view: View) -> Result<()> {
+pub async fn prepare_paths(worker: &Worker, in_use: &InUse) -> Result<()> {
     let parent = std::path::Path::new(&in_use.target).parent().context("a target has a parent")?;
     worker.shell(&format!("mkdir -p '{}' '{}'", in_use.staging, parent.display())).await.map(drop)
 }

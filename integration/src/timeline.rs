@@ -1,5 +1,6 @@
 //! What happened, where, and how long it took: printed as it happens, or kept for JSON.
 
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -78,6 +79,14 @@ impl Timeline {
         match self.display {
             Display::Table => println!("\n{text}"),
             Display::Quiet => eprintln!("{text}"),
+        }
+    }
+
+    /// Shows what is being waited for, on a terminal only, until the next row takes its line.
+    pub fn working(&self, what: &str, place: &str) {
+        if self.display == Display::Table && std::io::stdout().is_terminal() {
+            print!("\r\x1b[2K{:>8}  {what} … {place}", "");
+            let _shown_later_otherwise = std::io::stdout().flush();
         }
     }
 

@@ -28,6 +28,7 @@ pub async fn play(lab: &Lab) -> Result<()> {
     let calls = lab.orchestrator();
     let bound = calls.provision(&RAW).await?;
     let device = calls.attach(&bound, worker).await?;
+    lab.timeline().working("mkfs.xfs", worker.name());
     let since = Instant::now();
     worker.shell(&format!("mkfs.xfs -q -L somebodys '{}' && sync", device.target)).await?;
     lab.timeline().row("somebody makes an xfs of their own on it", worker.name(), since, "");
@@ -38,7 +39,7 @@ pub async fn play(lab: &Lab) -> Result<()> {
     as_ext4.claim.view = View::Directory("ext4");
     let context = calls.grant(&bound, worker).await?;
     let in_use = paths_of(&as_ext4, context);
-    prepare_paths(worker, &in_use, as_ext4.claim.view).await?;
+    prepare_paths(worker, &in_use).await?;
     let status =
         calls.stage(&as_ext4, &in_use, worker).await.err().context("staging it as ext4 must be refused")?;
     ensure!(

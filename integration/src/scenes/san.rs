@@ -72,6 +72,7 @@ async fn write_through_a_cut(lab: &Lab, worker: &Worker, in_use: &InUse, map: &M
          dd if=/dev/urandom of='{path}' bs=1M count=1 seek=$i conv=notrunc oflag=direct 2>/dev/null || exit 1; \
          i=$((i+1)); echo $i; done"
     );
+    lab.timeline().working("write 64 MiB", worker.name());
     let since = Instant::now();
     let writer = worker.spawn_shell("writer", &script).await?;
     writer.await_line(&BEFORE_THE_CUT.to_string(), WRITES_END).await.context("the writer got under way")?;
@@ -83,6 +84,7 @@ async fn write_through_a_cut(lab: &Lab, worker: &Worker, in_use: &InUse, map: &M
         cut,
         &format!("after {BEFORE_THE_CUT} MiB"),
     );
+    lab.timeline().working("write on, while the initiator gives the path up", worker.name());
     let written_at_cut = writer.lines().await?;
     writer.await_success(WRITES_END).await.context("every write succeeds although a fabric is cut")?;
     ensure!(written_at_cut < TOTAL as usize, "all was written before the fabric was cut: nothing was proven");
@@ -90,6 +92,7 @@ async fn write_through_a_cut(lab: &Lab, worker: &Worker, in_use: &InUse, map: &M
     ensure!(failed == 1, "{failed} paths of {} are failed after the cut, expected one", map.name);
     lab.timeline().row("write 64 MiB, no I/O error", worker.name(), since, "on one path since the cut");
 
+    lab.timeline().working("the path comes back", worker.name());
     let since = Instant::now();
     worker.restore(Fabric::A).await?;
     worker
