@@ -12,6 +12,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use agent_core::record::{RECORD_VERSION, StageRecord};
+use agent_linux::own_time::{OwnTime, in_kernel};
 use contract::{Iqn, PublishContext, VolumeId};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -191,7 +192,7 @@ impl Journal {
         }
         let path = self.path(volume);
         let directory = self.directory.clone();
-        blocking(move || match fs::remove_file(&path) {
+        blocking(move || match in_kernel(|| fs::remove_file(&path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(JournalError::Io { action: "remove", path, source: error })
             }
@@ -216,7 +217,8 @@ fn others_need(entries: &BTreeMap<VolumeId, Entry>, target: &Iqn, volume: &Volum
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, JournalError> + Send + 'static,
 ) -> Result<T, JournalError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|stopped| {
+    let own = OwnTime::current();
+    tokio::task::spawn_blocking(move || own.count(work)).await.unwrap_or_else(|stopped| {
         let source = io::Error::other(stopped);
         Err(JournalError::Io { action: "finish work on", path: PathBuf::from("the journal"), source })
     })
@@ -241,22 +243,18 @@ fn replace(directory: &Path, path: &Path, text: &[u8]) -> Result<(), JournalErro
         let path = path.to_owned();
         move |source| JournalError::Io { action, path, source }
     };
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .map_err(io("create", &temporary))?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = in_kernel(|| options.open(&temporary)).map_err(io("create", &temporary))?;
     file.write_all(text).map_err(io("write", &temporary))?;
-    file.sync_all().map_err(io("flush", &temporary))?;
-    fs::rename(&temporary, path).map_err(io("rename into place", path))?;
+    in_kernel(|| file.sync_all()).map_err(io("flush", &temporary))?;
+    in_kernel(|| fs::rename(&temporary, path)).map_err(io("rename into place", path))?;
     flush(directory)
 }
 
 /// Makes a rename or removal in `directory` durable (fsync(2): the directory itself must be flushed).
 fn flush(directory: &Path) -> Result<(), JournalError> {
-    File::open(directory).and_then(|file| file.sync_all()).map_err(|source| JournalError::Io {
+    File::open(directory).and_then(|file| in_kernel(|| file.sync_all())).map_err(|source| JournalError::Io {
         action: "flush",
         path: directory.to_owned(),
         source,

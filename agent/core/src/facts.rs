@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use contract::{DeviceIdentity, FsType, Iqn, LunNumber, Portal, PublishContext, Wwid};
 
@@ -98,8 +97,6 @@ pub struct Facts {
     pub content: Probe<Content>,
     /// Where the query asked for it.
     pub host: Option<HostFacts>,
-    /// Of the time the observation took, the part spent waiting for programs and events.
-    pub waited: Duration,
 }
 
 impl Facts {
@@ -115,7 +112,6 @@ impl Facts {
             map: Probe::Absent,
             content: Probe::unknown("not asked for"),
             host: None,
-            waited: Duration::ZERO,
         }
     }
 }

@@ -1,38 +1,17 @@
 //! What comes back from the host for an observation or a step.
 
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use contract::ChapCredentials;
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// Whether the world is different now.
-    pub change: Change,
-    /// Of the time it took, the part spent waiting for the kernel, a daemon, a program or the array.
-    pub waited: Duration,
-}
-
-/// See [`Outcome::change`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
+pub enum Outcome {
     /// The step changed something.
     Changed,
     /// It was so before.
     AlreadySo,
-}
-
-impl Outcome {
-    /// The step changed something.
-    pub fn changed(waited: Duration) -> Self {
-        Self { change: Change::Changed, waited }
-    }
-
-    /// It was so before.
-    pub fn already_so(waited: Duration) -> Self {
-        Self { change: Change::AlreadySo, waited }
-    }
 }
 
 /// What a step may use beside itself. Dropping the future of an `apply` ends the step: programs it
@@ -56,8 +35,6 @@ pub struct StepError {
     pub cause: Box<dyn Error + Send + Sync>,
     /// What it means for the caller.
     pub disposition: Disposition,
-    /// Time spent waiting before it failed.
-    pub waited: Duration,
 }
 
 /// What a failure means for the caller.

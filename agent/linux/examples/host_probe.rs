@@ -131,7 +131,7 @@ async fn apply(
         match host.apply(step, &context).await {
             Ok(outcome) => {
                 succeeded += 1;
-                println!("        {shown}: {:?}, waited {:?}", outcome.change, outcome.waited);
+                println!("        {shown}: {outcome:?}");
             }
             Err(error) => {
                 println!("        {error}: {} ({:?})", error.cause, error.disposition);

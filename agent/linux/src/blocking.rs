@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::own_time::OwnTime;
+
 const WAITED_FOR: u8 = 0;
 const COMMITTED: u8 = 1;
 const ABANDONED: u8 = 2;
@@ -121,11 +123,12 @@ impl Bulkheads {
         let caller = Caller(state);
         let (sender, mut receiver) = oneshot::channel();
         let started = Instant::now();
+        let own = OwnTime::current();
         let body = move || {
             // Declared in this order, so that even a panic frees the key before the caller hears.
             let sender = sender;
             let occupied = occupied;
-            let value = call(&claim);
+            let value = own.count(|| call(&claim));
             drop(occupied);
             // Nobody receives it when the caller has left: then it is of no use.
             let _unheard = sender.send(value);

@@ -21,6 +21,7 @@ pub mod iscsi;
 pub mod mount;
 pub mod multipath;
 mod observe;
+pub mod own_time;
 pub mod probe;
 pub mod root;
 pub mod scsi;

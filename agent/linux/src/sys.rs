@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::own_time::in_kernel;
+
 /// `SG_IO` of `scsi/sg.h`.
 const SG_IO: libc::c_ulong = 0x2285;
 /// `BLKGETSIZE64`, `_IOR(0x12, 114, size_t)` of `linux/fs.h`.
@@ -95,7 +97,7 @@ pub(crate) fn scsi_read(
     // SAFETY: the header has the kernel's layout (repr(C), field by field as in scsi/sg.h). Its three
     // pointers come from slices that outlive the call, with their true lengths beside them, and the
     // command is only read. SG_IO is synchronous: the kernel keeps no pointer past the return.
-    let result = unsafe { libc::ioctl(device.as_raw_fd(), SG_IO, &raw mut header) };
+    let result = in_kernel(|| unsafe { libc::ioctl(device.as_raw_fd(), SG_IO, &raw mut header) });
     if result != 0 {
         return Err(io::Error::last_os_error());
     }

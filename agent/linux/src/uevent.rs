@@ -46,10 +46,21 @@ pub enum Event {
     Lost,
 }
 
+impl Event {
+    /// Whether it may tell of a disk or a map.
+    fn is_of_block_device(&self) -> bool {
+        match self {
+            Self::Device { subsystem, .. } => subsystem == "block",
+            Self::Lost => true,
+        }
+    }
+}
+
 /// An open subscription.
 #[derive(Debug)]
 pub struct Uevents {
     socket: AsyncFd<OwnedFd>,
+    buffer: Vec<u8>,
 }
 
 impl Uevents {
@@ -71,7 +82,7 @@ impl Uevents {
             setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER).map_err(failed)?;
         }
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, KERNEL_GROUP)).map_err(failed)?;
-        Ok(Self { socket: sys::readable(socket).map_err(UeventError)? })
+        Ok(Self { socket: sys::readable(socket).map_err(UeventError)?, buffer: vec![0; LARGEST_EVENT] })
     }
 
     /// The next event, or `None` at the deadline.
@@ -86,11 +97,11 @@ impl Uevents {
     }
 
     async fn receive(&mut self) -> Result<Event, UeventError> {
-        let mut buffer = vec![0_u8; LARGEST_EVENT];
+        let Self { socket, buffer } = self;
         loop {
-            let mut ready = self.socket.readable().await.map_err(UeventError)?;
+            let mut ready = socket.readable().await.map_err(UeventError)?;
             let received = ready.try_io(|socket| {
-                recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()).map_err(io::Error::from)
+                recv(socket.as_raw_fd(), buffer, MsgFlags::empty()).map_err(io::Error::from)
             });
             match received {
                 Err(_would_block) => {}
@@ -105,7 +116,20 @@ impl Uevents {
         }
     }
 
-    /// Looks, and looks again after every event, until `look` answers `Some` or the deadline comes.
+    /// Drops what has been received: the look that follows sees what it told of.
+    fn forget_burst(&mut self) {
+        // Datagrams: the rest of each that does not fit is dropped with it.
+        let mut head = [0_u8; 8];
+        loop {
+            match recv(self.socket.as_raw_fd(), &mut head, MsgFlags::MSG_DONTWAIT) {
+                Ok(_) | Err(Errno::ENOBUFS | Errno::EINTR) => {}
+                Err(_empty_or_broken) => return,
+            }
+        }
+    }
+
+    /// Looks, and looks again after every event of a block device, until `look` answers `Some` or the
+    /// deadline comes.
     /// Events that came in a burst cost one look. Bursts apart, a look is due at least every
     /// `heartbeat`: some states (a path's, an open count) change without an event.
     ///
@@ -125,8 +149,11 @@ impl Uevents {
                 return Ok(None);
             }
             let until = deadline.min(Instant::now() + heartbeat);
-            if self.next(until).await?.is_some() {
-                while self.next(Instant::now()).await?.is_some() {}
+            while let Some(event) = self.next(until).await? {
+                if event.is_of_block_device() {
+                    self.forget_burst();
+                    break;
+                }
             }
         }
     }

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use agent_core::outcome::{ApplyContext, Disposition, Outcome, StepError};
 use agent_core::plan::{Batch, Need};
 use agent_core::step::Step;
+use agent_linux::own_time::OwnTime;
 use contract::ChapCredentials;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tracing::Instrument as _;
 
-use super::timeline::{Spent, Timeline};
+use super::timeline::{Spent, Timeline, Watch};
 use super::{Host, budget};
 
 /// A step took longer than it may.
@@ -29,16 +30,22 @@ pub(super) async fn apply<H: Host>(
     chap: Option<&ChapCredentials>,
     timeline: &mut Timeline,
 ) -> Result<(), StepError> {
-    let started = Instant::now();
-    let names: Vec<String> = batch.steps.iter().map(ToString::to_string).collect();
+    let account = OwnTime::current();
+    let watches: Vec<(String, Watch)> =
+        batch.steps.iter().map(|step| (step.to_string(), Watch::of(account.part()))).collect();
     let wanted = match batch.need {
         Need::All => batch.steps.len(),
         Need::AtLeast { count, .. } => count,
         Need::Attempt => 0,
     };
-    let mut running: FuturesUnordered<_> =
-        batch.steps.into_iter().enumerate().map(|(index, step)| apply_one(host, index, step, chap)).collect();
-    let mut spent: Vec<Option<Spent>> = vec![None; names.len()];
+    let mut running: FuturesUnordered<_> = batch
+        .steps
+        .into_iter()
+        .zip(&watches)
+        .enumerate()
+        .map(|(index, (step, (_, watch)))| apply_one(host, index, step, chap, watch))
+        .collect();
+    let mut spent: Vec<Option<Spent>> = vec![None; watches.len()];
     let mut failures = Vec::new();
     let mut succeeded = 0;
     let mut cutoff = None;
@@ -71,17 +78,12 @@ pub(super) async fn apply<H: Host>(
         }
     }
     drop(running);
-    let elapsed = started.elapsed();
-    let steps: Vec<(String, Spent)> = names
-        .into_iter()
-        .zip(spent)
-        .map(|(name, spent)| match spent {
-            Some(spent) => (name, spent),
-            // Dropped: whatever it was doing, the agent was waiting for it.
-            None => (format!("{name} (dropped)"), Spent::since(started, elapsed)),
-        })
-        .collect();
-    timeline.add_together(&steps, elapsed);
+    for ((name, watch), spent) in watches.iter().zip(spent) {
+        match spent {
+            Some(spent) => timeline.add(name, spent),
+            None => timeline.add(&format!("{name} (dropped)"), watch.spent()),
+        }
+    }
     if succeeded >= wanted {
         return Ok(());
     }
@@ -108,25 +110,20 @@ async fn apply_one<H: Host>(
     index: usize,
     step: Step,
     chap: Option<&ChapCredentials>,
+    watch: &Watch,
 ) -> (usize, Spent, Result<Outcome, StepError>) {
     let name = step.to_string();
     let span = tracing::info_span!("step", step = %name);
     let chap = if matches!(step, Step::LogIn { .. }) { chap.cloned() } else { None };
     let limit = budget::of(&step);
-    let started = Instant::now();
-    let context = ApplyContext { deadline: started + limit, chap };
-    let applied = host.apply(step, &context).instrument(span);
+    let context = ApplyContext { deadline: Instant::now() + limit, chap };
+    let applied = watch.account().count_polls(host.apply(step, &context).instrument(span));
     let result = tokio::time::timeout(limit + budget::GRACE, applied).await.unwrap_or_else(|_elapsed| {
         Err(StepError {
             step: name,
             cause: Box::new(Overdue(limit + budget::GRACE)),
             disposition: Disposition::Transient,
-            waited: started.elapsed(),
         })
     });
-    let waited = match &result {
-        Ok(outcome) => outcome.waited,
-        Err(error) => error.waited,
-    };
-    (index, Spent::since(started, waited), result)
+    (index, watch.spent(), result)
 }

@@ -1,7 +1,6 @@
 //! One flight: record, then observe, plan and apply until the facts say that it is so.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use agent_core::facts::{Facts, Query};
 use agent_core::intent::{Intent, Stage, Unstage};
@@ -12,7 +11,7 @@ use agent_core::record::{self, StageRecord};
 use agent_core::step::Step;
 use contract::{ChapCredentials, Iqn, PublishContext, VolumeId};
 
-use super::timeline::{Spent, Timeline};
+use super::timeline::{Timeline, Watch};
 use super::{Coordinator, Failure, Host, PathCount, batch, budget};
 use crate::fleet::AccessError;
 use crate::preflight::{self, Need};
@@ -94,9 +93,9 @@ impl<H: Host> Coordinator<H> {
         }
         self.settle(flight).await?;
         self.leave_target(&unstage.volume, flight).await?;
-        let started = Instant::now();
+        let watch = Watch::start();
         self.journal.remove(&unstage.volume).await?;
-        flight.timeline.add("(forget record)", Spent::since(started, Duration::ZERO));
+        flight.timeline.add("(forget record)", watch.spent());
         self.paths.lock().remove(&unstage.volume);
         Ok(())
     }
@@ -128,11 +127,13 @@ impl<H: Host> Coordinator<H> {
             }
             let query = plan::query(flight.intent, flight.record.as_ref(), &flight.progress);
             let facts = self.observe(&query, flight.timeline).await?;
+            let watch = Watch::start();
             tracing::debug!(round, "facts:\n{facts}");
             flight.mounted = !facts.mounts.is_empty();
             self.count_paths(flight, &facts);
             let plan = plan::plan(flight.intent, &facts, flight.record.as_ref(), &flight.progress)?;
             tracing::info!(round, volume = %flight.intent.volume(), %plan, "plan");
+            flight.timeline.add("(plan)", watch.spent());
             if plan.is_fulfilled() {
                 return Ok(());
             }
@@ -173,25 +174,25 @@ impl<H: Host> Coordinator<H> {
     }
 
     async fn observe(&self, query: &Query, timeline: &mut Timeline) -> Result<Facts, Failure> {
-        let started = Instant::now();
+        let watch = Watch::start();
         let facts = tokio::time::timeout(budget::OBSERVE, self.host.observe(query))
             .await
             .map_err(|_elapsed| Failure::ObserveTimeout(budget::OBSERVE))??;
-        timeline.add("observe", Spent::since(started, facts.waited));
+        timeline.add("observe", watch.spent());
         Ok(facts)
     }
 
     async fn write(&self, record: &StageRecord, timeline: &mut Timeline) -> Result<(), Failure> {
-        let started = Instant::now();
+        let watch = Watch::start();
         self.journal.write(record).await?;
-        timeline.add("(record)", Spent::since(started, Duration::ZERO));
+        timeline.add("(record)", watch.spent());
         Ok(())
     }
 
     async fn share(&self, target: &Iqn, timeline: &mut Timeline) -> impl Drop + use<H> {
-        let started = Instant::now();
+        let watch = Watch::start();
         let guard = self.targets.share(target).await;
-        timeline.add("(target)", Spent::since(started, started.elapsed()));
+        timeline.add("(target)", watch.spent());
         guard
     }
 
@@ -212,9 +213,9 @@ impl<H: Host> Coordinator<H> {
         if !needed || flight.chap.is_some() {
             return Ok(());
         }
-        let started = Instant::now();
+        let watch = Watch::start();
         let fetched = self.credentials.chap(flight.intent.volume()).await;
-        flight.timeline.add("(credentials)", Spent::since(started, started.elapsed()));
+        flight.timeline.add("(credentials)", watch.spent());
         flight.chap = Some(fetched?);
         Ok(())
     }

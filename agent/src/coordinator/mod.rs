@@ -20,9 +20,9 @@ mod timeline;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use agent_core::intent::Intent;
+use agent_linux::own_time::OwnTime;
 use contract::VolumeId;
 use parking_lot::Mutex;
 use tracing::Instrument as _;
@@ -40,7 +40,7 @@ pub(crate) use timeline::micros;
 
 use single_flight::{Flights, Landing, Start, Ticket};
 use targets::Targets;
-use timeline::Spent;
+use timeline::Watch;
 
 /// Runs intents on a node.
 #[derive(Debug)]
@@ -108,7 +108,8 @@ impl<H: Host> Coordinator<H> {
             Ok(Ticket::New(start)) => {
                 let landing = start.landing.clone();
                 let span = tracing::Span::current();
-                tokio::spawn(Arc::clone(self).take_off(intent, start).instrument(span));
+                let flight = Arc::clone(self).take_off(intent, start).instrument(span);
+                tokio::spawn(OwnTime::default().count_polls(flight));
                 landing
             }
             Err(full) => {
@@ -121,12 +122,12 @@ impl<H: Host> Coordinator<H> {
     }
 
     async fn take_off(self: Arc<Self>, intent: Intent, start: Start) {
-        let queued = Instant::now();
+        let queued = Watch::start();
         let listed = Landed { flights: &self.flights, volume: intent.volume(), number: start.number };
         let mut timeline = Timeline::default();
         if let Some(previous) = start.after {
             landed(previous).await;
-            timeline.add("(queue)", Spent::since(queued, queued.elapsed()));
+            timeline.add("(queue)", queued.spent());
         }
         let result = self.fly(&intent, &mut timeline).await;
         match &result {
@@ -137,6 +138,7 @@ impl<H: Host> Coordinator<H> {
         }
         // Off the list before the result is out: a call that comes after it starts anew.
         drop(listed);
+        timeline.close(OwnTime::current().so_far());
         start.result.send_replace(Some(Arc::new(Report { result, timeline })));
     }
 }

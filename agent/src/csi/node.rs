@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use agent_core::intent::Intent;
+use agent_linux::own_time::OwnTime;
 use contract::NodeId;
 use csi_proto::v1::node_server::Node;
 use csi_proto::v1::node_service_capability::{Rpc, Type, rpc};
@@ -31,20 +32,24 @@ pub struct NodeService<H> {
 }
 
 impl<H: Host> NodeService<H> {
-    /// Parse → submit → respond, under one span.
-    async fn fulfil<T: Default>(
+    /// Parse → submit → respond, under one span and on one account of time.
+    async fn fulfil<Q, T: Default>(
         &self,
         rpc: &'static str,
-        intent: Result<Intent, ParseError>,
+        request: Request<Q>,
+        parse: impl FnOnce(Q) -> Result<Intent, ParseError>,
     ) -> Result<Response<T>, Status> {
         let started = Instant::now();
-        let intent = intent.map_err(|error| {
-            tracing::warn!(rpc, error = %telemetry::chain(&error), "malformed request");
-            status::malformed(&error)
-        })?;
-        let span = tracing::info_span!("rpc", rpc, volume = %intent.volume());
-        let report = self.coordinator.submit(intent).instrument(span).await;
-        status::answer(started, &report)
+        let call = async {
+            let intent = parse(request.into_inner()).map_err(|error| {
+                tracing::warn!(rpc, error = %telemetry::chain(&error), "malformed request");
+                status::malformed(&error)
+            })?;
+            let span = tracing::info_span!("rpc", rpc, volume = %intent.volume());
+            let report = self.coordinator.submit(intent).instrument(span).await;
+            status::answer(started, &report)
+        };
+        OwnTime::default().count_polls(call).await
     }
 }
 
@@ -54,29 +59,33 @@ impl<H: Host> Node for NodeService<H> {
         &self,
         request: Request<NodeStageVolumeRequest>,
     ) -> Result<Response<NodeStageVolumeResponse>, Status> {
-        self.fulfil("NodeStageVolume", parse::stage(request.into_inner()).map(Intent::Stage)).await
+        self.fulfil("NodeStageVolume", request, |request| parse::stage(request).map(Intent::Stage)).await
     }
 
     async fn node_unstage_volume(
         &self,
         request: Request<NodeUnstageVolumeRequest>,
     ) -> Result<Response<NodeUnstageVolumeResponse>, Status> {
-        self.fulfil("NodeUnstageVolume", parse::unstage(request.into_inner()).map(Intent::Unstage)).await
+        self.fulfil("NodeUnstageVolume", request, |request| parse::unstage(request).map(Intent::Unstage))
+            .await
     }
 
     async fn node_publish_volume(
         &self,
         request: Request<NodePublishVolumeRequest>,
     ) -> Result<Response<NodePublishVolumeResponse>, Status> {
-        self.fulfil("NodePublishVolume", parse::publish(request.into_inner()).map(Intent::Publish)).await
+        self.fulfil("NodePublishVolume", request, |request| parse::publish(request).map(Intent::Publish))
+            .await
     }
 
     async fn node_unpublish_volume(
         &self,
         request: Request<NodeUnpublishVolumeRequest>,
     ) -> Result<Response<NodeUnpublishVolumeResponse>, Status> {
-        self.fulfil("NodeUnpublishVolume", parse::unpublish(request.into_inner()).map(Intent::Unpublish))
-            .await
+        self.fulfil("NodeUnpublishVolume", request, |request| {
+            parse::unpublish(request).map(Intent::Unpublish)
+        })
+        .await
     }
 
     async fn node_get_info(

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use agent_core::outcome::Disposition;
+use agent_linux::own_time::OwnTime;
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Code, Response, Status};
 
@@ -10,9 +11,10 @@ use super::parse::ParseError;
 use crate::coordinator::{Failure, Report, micros};
 use crate::fleet::AccessError;
 
-/// Microseconds the agent itself needed.
+/// Microseconds of CPU time the agent itself needed ([`agent_linux::own_time`]): those of the flight
+/// and of this call's own handling.
 const OWN: &str = "x-tine-own-us";
-/// Microseconds it waited for others.
+/// The other microseconds of the call: it waited for others.
 const WAIT: &str = "x-tine-wait-us";
 /// Where they went, as JSON.
 const TIMELINE: &str = "x-tine-timeline";
@@ -40,15 +42,15 @@ pub(super) fn malformed(error: &ParseError) -> Status {
 }
 
 fn stamp(metadata: &mut MetadataMap, started: Instant, report: &Report) {
-    let total = started.elapsed();
-    // A caller that joined late was not there for all of the flight's waiting.
-    let wait = report.timeline.waited().min(total);
     let number = |duration: Duration| MetadataValue::<Ascii>::from(micros(duration));
-    metadata.insert(OWN, number(total - wait));
-    metadata.insert(WAIT, number(wait));
     if let Ok(timeline) = report.timeline.to_json().parse() {
         metadata.insert(TIMELINE, timeline);
     }
+    let total = started.elapsed();
+    // A caller that joined late was not there for all that the flight did.
+    let own = (report.timeline.own() + OwnTime::current().so_far()).min(total);
+    metadata.insert(OWN, number(own));
+    metadata.insert(WAIT, number(total - own));
 }
 
 /// The one table. Clauses are those of the CSI specification, "Error Scheme" and the error tables

@@ -332,14 +332,9 @@ impl World {
         let name = step.to_string();
         self.applied.push(name.clone());
         let fail = |disposition, cause: &str| {
-            Err(StepError {
-                step: name.clone(),
-                cause: Box::new(Said(cause.to_owned())),
-                disposition,
-                waited: Duration::ZERO,
-            })
+            Err(StepError { step: name.clone(), cause: Box::new(Said(cause.to_owned())), disposition })
         };
-        let changed = Ok(Outcome::changed(Duration::ZERO));
+        let changed = Ok(Outcome::Changed);
         match step {
             Step::EnsureDirectory { path } => self.files.insert(path.to_string(), PathKind::Directory),
             Step::EnsureFile { path } => self.files.insert(path.to_string(), PathKind::File),
@@ -389,7 +384,7 @@ impl World {
                 if map.is_none_or(|map| map.usable.is_empty()) {
                     return fail(Disposition::Transient, "no map came");
                 }
-                return Ok(Outcome::already_so(Duration::ZERO));
+                return Ok(Outcome::AlreadySo);
             }
             Step::AwaitIdle { wwid } => {
                 if self.opened.contains(&wwid) {
@@ -487,7 +482,7 @@ impl World {
             return fail(Disposition::NotYet, "no such LUN");
         };
         if self.disks.iter().any(|disk| disk.host == host && disk.lun == lun.0) {
-            return Ok(Outcome::already_so(Duration::ZERO));
+            return Ok(Outcome::AlreadySo);
         }
         let (number, minor) = (self.number(), self.number());
         let seen = found.identity.wwid;
@@ -495,7 +490,7 @@ impl World {
         if !self.maps.iter().any(|map| map.wwid == seen) {
             self.maps.push(Map { wwid: seen, minor, size: found.size });
         }
-        Ok(Outcome::changed(Duration::ZERO))
+        Ok(Outcome::Changed)
     }
 
     fn mount_device(
@@ -513,7 +508,7 @@ impl World {
         }
         let read_only = options.iter().any(|option| option == "ro");
         self.push_mount(number, "/", at, fs.as_str(), &format!("/dev/mapper/{wwid}"), read_only);
-        Ok(Outcome::changed(Duration::ZERO))
+        Ok(Outcome::Changed)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::command::CommandError;
 use crate::device::{self, DeviceError};
 use crate::fs as filesystems;
 use crate::multipath::map::{self, MapError};
+use crate::own_time::in_kernel;
 use crate::probe::{OpenDevice, ProbeError};
 use crate::root::HostRoot;
 use crate::sys;
@@ -122,8 +123,8 @@ pub(super) async fn flush(
     let what = format!("flush of {wwid}");
     let call = move |_: &_| {
         let device = rustix::fs::open(node, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        sys::flush_buffers(device.as_fd())?;
-        rustix::fs::fsync(&device)?;
+        in_kernel(|| sys::flush_buffers(device.as_fd()))?;
+        in_kernel(|| rustix::fs::fsync(&device))?;
         Ok(())
     };
     let flushed: io::Result<()> = bulkheads.run(what, deadline, call).await?;
@@ -153,7 +154,7 @@ pub(super) async fn delete_path(
         return Err(BlockError::InUse { name, holders: others.join(", ") });
     }
     let file = root.sys(format!("class/scsi_device/{hctl}/device/delete"));
-    let write = move |_: &_| fs::write(file, "1");
+    let write = move |_: &_| in_kernel(|| fs::write(file, "1"));
     let written = bulkheads.run(format!("delete of disk {name} ({hctl})"), deadline, write).await?;
     match written {
         Err(error) if error.kind() != io::ErrorKind::NotFound && is_there()? => {

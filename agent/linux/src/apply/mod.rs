@@ -8,8 +8,6 @@ mod meaning;
 mod mounting;
 mod paths;
 
-use std::time::{Duration, Instant};
-
 use agent_core::outcome::{ApplyContext, Outcome, StepError};
 use agent_core::step::Step;
 
@@ -31,29 +29,11 @@ pub(crate) async fn apply(
     context: &ApplyContext,
 ) -> Result<Outcome, StepError> {
     let shown = step.to_string();
-    let started = Instant::now();
-    let waits = waits(&step);
-    let done = converge(root, bulkheads, step, context).await;
-    // What is not the kernel's, a program's or the array's share of such a step is not measurable.
-    let waited = if waits { started.elapsed() } else { Duration::ZERO };
-    match done {
-        Ok(true) => Ok(Outcome::changed(waited)),
-        Ok(false) => Ok(Outcome::already_so(waited)),
-        Err(Failure { cause, disposition }) => Err(StepError { step: shown, cause, disposition, waited }),
+    match converge(root, bulkheads, step, context).await {
+        Ok(true) => Ok(Outcome::Changed),
+        Ok(false) => Ok(Outcome::AlreadySo),
+        Err(Failure { cause, disposition }) => Err(StepError { step: shown, cause, disposition }),
     }
-}
-
-/// Whether a step's time is spent waiting for others: the kernel and the storage behind it, daemons,
-/// programs. Plain file operations are ours.
-fn waits(step: &Step) -> bool {
-    !matches!(
-        step,
-        Step::EnsureDirectory { .. }
-            | Step::EnsureFile { .. }
-            | Step::RemoveDirectory { .. }
-            | Step::RemoveFile { .. }
-            | Step::ForgetPortal { .. }
-    )
 }
 
 /// `true`: changed. `false`: it was so.

@@ -10,6 +10,7 @@ use agent_core::path::HostPath;
 
 use crate::blocking::{BulkheadError, Bulkheads};
 use crate::mount::table::{self, MountTableError};
+use crate::own_time::in_kernel;
 use crate::root::HostRoot;
 
 /// Why a path is not as it should be.
@@ -68,10 +69,10 @@ fn converge(wish: Wish, path: &Path) -> Result<bool, PathError> {
     match wish {
         Wish::Directory => make_directory(path),
         Wish::File => make_file(path),
-        Wish::NoDirectory => removed("remove directory", path, fs::remove_dir(path)),
+        Wish::NoDirectory => removed("remove directory", path, in_kernel(|| fs::remove_dir(path))),
         Wish::NoFile => match path.symlink_metadata() {
             Ok(found) if !found.is_file() => Err(other_kind(path, "regular file")),
-            _ => removed("remove file", path, fs::remove_file(path)),
+            _ => removed("remove file", path, in_kernel(|| fs::remove_file(path))),
         },
     }
 }
@@ -82,7 +83,7 @@ fn make_directory(path: &Path) -> Result<bool, PathError> {
         Ok(_other) => return Err(other_kind(path, "directory")),
         Err(_absent_or_worse) => {}
     }
-    let made = DirBuilder::new().recursive(true).mode(0o750).create(path);
+    let made = in_kernel(|| DirBuilder::new().recursive(true).mode(0o750).create(path));
     made.map(|()| true).map_err(|source| failed("create directory", path, source))
 }
 
@@ -95,7 +96,7 @@ fn make_file(path: &Path) -> Result<bool, PathError> {
     if let Some(parent) = path.parent() {
         make_directory(parent)?;
     }
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o640).open(path);
+    let made = in_kernel(|| OpenOptions::new().write(true).create_new(true).mode(0o640).open(path));
     made.map(|_file| true).map_err(|source| failed("create file", path, source))
 }
 

@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 
 pub use table::Program;
 
+use crate::own_time::in_kernel;
 use crate::root::HostRoot;
 
 /// Kept of each of a program's two outputs; the rest is read and dropped, so that it never blocks.
@@ -112,7 +113,8 @@ async fn run_path(path: OsString, arguments: &[OsString], deadline: Instant) -> 
     let command = words.collect::<Vec<_>>().join(" ");
     let failed = |source| CommandError::Io { command: command.clone(), source };
     let started = Instant::now();
-    let mut child = Command::new(&path)
+    let mut program = Command::new(&path);
+    program
         .args(arguments)
         .env_clear()
         .env("LC_ALL", "C")
@@ -122,9 +124,8 @@ async fn run_path(path: OsString, arguments: &[OsString], deadline: Instant) -> 
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed)?;
+        .kill_on_drop(true);
+    let mut child = in_kernel(|| program.spawn()).map_err(failed)?;
     let mut group = Group::of(&child);
     let (mut stdout, mut stderr) = (Capture::default(), Capture::default());
     let ended = {

@@ -8,6 +8,7 @@ use agent_core::facts::Hctl;
 use contract::LunNumber;
 
 use crate::blocking::{BulkheadError, Bulkheads};
+use crate::own_time::in_kernel;
 use crate::root::HostRoot;
 use crate::sysfs::{SysfsError, iscsi, scsi};
 use crate::uevent::{UeventError, Uevents};
@@ -91,7 +92,7 @@ pub async fn scan(
     let mut uevents = Uevents::subscribe()?;
     let file = root.sys(format!("class/scsi_host/host{host}/scan"));
     let words = format!("{CHANNEL} {TARGET} {lun}");
-    let write = move |_: &_| fs::write(file, words);
+    let write = move |_: &_| in_kernel(|| fs::write(file, words));
     let written = bulkheads.run(format!("scan of SCSI host {host} for LUN {lun}"), deadline, write).await?;
     written.map_err(|source| ScanError::Refused { host, lun, source })?;
     if !scsi::devices_of_host(root, host)?.contains(&hctl) {

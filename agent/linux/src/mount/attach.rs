@@ -13,6 +13,7 @@ use rustix::mount::{
 
 use super::options::Options;
 use crate::blocking::Claim;
+use crate::own_time::in_kernel;
 use crate::sys;
 
 /// Why a mount could not be made.
@@ -131,7 +132,7 @@ pub(super) struct NewMount<'a> {
 /// Mounts a filesystem. Blocks for as long as the device or the server takes: run it in a bulkhead.
 pub(super) fn mount(new: &NewMount<'_>, claim: &Claim) -> Result<(), MountError> {
     let fs_type = || new.fs_type.to_owned();
-    let context = fsopen(new.fs_type, FsOpenFlags::FSOPEN_CLOEXEC)
+    let context = in_kernel(|| fsopen(new.fs_type, FsOpenFlags::FSOPEN_CLOEXEC))
         .map_err(|errno| MountError::NoFilesystem { fs_type: fs_type(), source: errno.into() })?;
     let refused = |errno: Errno| MountError::Refused {
         fs_type: fs_type(),
@@ -152,9 +153,9 @@ pub(super) fn mount(new: &NewMount<'_>, claim: &Claim) -> Result<(), MountError>
             source: errno.into(),
         })?;
     }
-    fsconfig_create(&context).map_err(refused)?;
-    let detached =
-        fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, new.options.attributes).map_err(refused)?;
+    in_kernel(|| fsconfig_create(&context)).map_err(refused)?;
+    let detached = in_kernel(|| fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, new.options.attributes))
+        .map_err(refused)?;
     attach(&detached, new.at, claim)
 }
 
@@ -168,7 +169,7 @@ pub fn bind(from: &Path, to: &Path, read_only: bool, claim: &Claim) -> Result<()
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_SYMLINK_NOFOLLOW
         | OpenTreeFlags::AT_NO_AUTOMOUNT;
-    let detached = open_tree(CWD, from, flags).map_err(|errno| failed(errno.into()))?;
+    let detached = in_kernel(|| open_tree(CWD, from, flags)).map_err(|errno| failed(errno.into()))?;
     // Before it is attached: a bind that is made read-only afterwards is writable for a moment.
     if read_only {
         sys::make_read_only(detached.as_fd()).map_err(failed)?;
@@ -181,7 +182,7 @@ fn attach(detached: &OwnedFd, at: &Path, claim: &Claim) -> Result<(), MountError
     if !claim.commit() {
         return Err(MountError::TooLate { at: at.display().to_string() });
     }
-    move_mount(detached, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    in_kernel(|| move_mount(detached, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH))
         .map_err(|errno| MountError::Attach { at: at.display().to_string(), source: errno.into() })
 }
 
@@ -207,7 +208,7 @@ fn log(context: BorrowedFd<'_>) -> String {
 pub(super) fn unmount(at: &Path, detach: bool) -> io::Result<()> {
     let mut flags = UnmountFlags::NOFOLLOW;
     flags.set(UnmountFlags::DETACH, detach);
-    rustix::mount::unmount(at, flags).map_err(io::Error::from)
+    in_kernel(|| rustix::mount::unmount(at, flags)).map_err(io::Error::from)
 }
 
 /// Mounts a block device.

@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 
 use crate::blocking::Bulkheads;
 use crate::error_text::unknown;
+use crate::own_time::OwnTime;
 use crate::root::HostRoot;
 use crate::scsi;
 use crate::sysfs::scsi::Disk;
@@ -35,7 +36,8 @@ pub(super) async fn ask(
     for disk in disks {
         let (root, bulkheads) = (root.clone(), bulkheads.clone());
         let disk = Disk::clone(disk);
-        asked.push(tokio::spawn(async move { ask_one(&root, &bulkheads, disk, deadline).await }));
+        let ask = async move { ask_one(&root, &bulkheads, disk, deadline).await };
+        asked.push(tokio::spawn(OwnTime::current().count_polls(ask)));
     }
     let mut answers = Vec::new();
     for answer in asked {

@@ -61,9 +61,7 @@ pub(crate) async fn observe(
         sought.wwid.get_or_insert_with(|| map.wwid.clone());
     }
     if query.paths && (sought.wwid.is_some() || sought.target.is_some()) {
-        let started = Instant::now();
         observe_paths(root, bulkheads, &sought, &table, &mut facts).await?;
-        facts.waited += started.elapsed();
     }
     facts.mounts = mounts(root, query, &table, facts.map.present().map(|map| map.number))
         .map_err(|error| failed("the devices behind mounts", error))?;
@@ -71,9 +69,8 @@ pub(crate) async fn observe(
         facts.target = path_kind(bulkheads, target, &table).await;
     }
     if query.content {
-        let started = Instant::now();
-        facts.content = content::observe(root, bulkheads, &facts.map, started + CONTENT_LIMIT).await;
-        facts.waited += started.elapsed();
+        let deadline = Instant::now() + CONTENT_LIMIT;
+        facts.content = content::observe(root, bulkheads, &facts.map, deadline).await;
     }
     if query.host {
         facts.host = Some(host::observe(root).await?);

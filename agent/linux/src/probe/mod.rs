@@ -14,6 +14,7 @@ use agent_core::facts::{BlankScan, ByteRange, Content, DeviceNumber};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::own_time::in_kernel;
 use crate::sys;
 use signatures::Areas;
 
@@ -110,8 +111,13 @@ impl OpenDevice {
 fn content(file: BorrowedFd<'_>, device: DeviceNumber, size: u64) -> Result<Content, ProbeError> {
     let ranges = signature_areas(size);
     let mut areas = Areas::new(size);
+    let mut memory = Vec::new();
     for range in &ranges {
-        areas.add(range.offset, read(file, *range)?);
+        let bytes = read(file, *range, &mut memory)?;
+        // Zeros bear no mark; most of what is read is zeros, and copying them is most of the work.
+        if !is_zero(bytes) {
+            areas.add(range.offset, bytes.to_vec());
+        }
     }
     if let Some(content) = areas.recognise() {
         return Ok(content);
@@ -122,28 +128,35 @@ fn content(file: BorrowedFd<'_>, device: DeviceNumber, size: u64) -> Result<Cont
     Ok(Content::Blank(BlankScan { device, size, areas: ranges }))
 }
 
-/// All of a range, or an error.
-fn read(file: BorrowedFd<'_>, range: ByteRange) -> Result<Vec<u8>, ProbeError> {
+fn is_zero(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
+}
+
+/// All of a range, or an error. `memory` is used again for the next range.
+fn read<'a>(file: BorrowedFd<'_>, range: ByteRange, memory: &'a mut Vec<u8>) -> Result<&'a [u8], ProbeError> {
     let failed = |source: io::Error| ProbeError::Read { offset: range.offset, length: range.length, source };
     let too_large = |_| failed(io::ErrorKind::InvalidInput.into());
     let length = usize::try_from(range.length).map_err(too_large)?;
     let alignment = usize::try_from(ALIGNMENT).map_err(too_large)?;
     // O_DIRECT wants memory aligned as the device's blocks are (open(2), NOTES).
-    let mut memory = vec![0_u8; length + alignment];
+    if memory.len() < length + alignment {
+        *memory = vec![0; length + alignment];
+    }
     let start = memory.as_ptr().align_offset(alignment);
     let buffer =
         memory.get_mut(start..start + length).ok_or_else(|| failed(io::ErrorKind::OutOfMemory.into()))?;
     let mut done = 0;
     while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
         let at = range.offset + u64::try_from(done).unwrap_or(u64::MAX);
-        match rustix::io::pread(file, rest, at) {
+        match in_kernel(|| rustix::io::pread(file, rest, at)) {
             Ok(0) => return Err(ProbeError::Short { at }),
             Ok(length) => done += length,
             Err(Errno::INTR) => {}
             Err(errno) => return Err(failed(errno.into())),
         }
     }
-    Ok(buffer.to_vec())
+    Ok(buffer)
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ const OTHERS: &[(At, &[u8], &str)] = &[
     (Start(510), b"\x55\xaa", "an MBR"),
 ];
 
-/// The areas that were read.
+/// The areas that were read, those that are all zeros left out.
 #[derive(Debug)]
 pub(super) struct Areas {
     size: u64,
