@@ -43,7 +43,7 @@ fn a_stopped_daemon_is_named_with_its_cure_and_the_same_call_succeeds_once_it_ru
         let before = leftovers::before(lab).await?;
         let bound = calls.provision(&SAN).await?;
         let in_use = paths_of(&bound, calls.grant(&bound, worker).await?);
-        prepare_paths(worker, &in_use, SAN.view).await?;
+        prepare_paths(worker, &in_use).await?;
         let daemons = [
             ("multipathd", "/usr/sbin/multipathd -d", "multipathd show daemon"),
             ("iscsid", "/usr/sbin/iscsid -f", "grep -q @ISCSIADM_ABSTRACT_NAMESPACE /proc/net/unix"),
@@ -90,7 +90,7 @@ async fn without_module(lab: &Lab, worker: &Worker, claim: &Claim, module: &str,
     let calls = lab.orchestrator();
     let bound = calls.provision(claim).await?;
     let in_use = paths_of(&bound, calls.grant(&bound, worker).await?);
-    prepare_paths(worker, &in_use, claim.view).await?;
+    prepare_paths(worker, &in_use).await?;
     worker.kill_agent().await?;
     // In the order in which they can be unloaded.
     let family = match module {
