@@ -290,6 +290,25 @@ fn sessions_that_another_volume_uses_stay() {
 }
 
 #[test]
+fn a_stranger_at_the_volumes_number_is_told_in_one_sentence() {
+    let (mut world, iscsi) = world(Data::Zeros);
+    let stage = stage(PublishContext::Iscsi(iscsi), Usage::Block);
+    let record = StageRecord::of(&stage);
+    fly(&mut world, &Intent::Stage(stage), Some(&record));
+    let stranger = lun(2, Data::Zeros).identity.wwid;
+    let mut disturb = |facts: &mut Facts| {
+        if let Some(Probe::Present(shown)) = facts.paths.first_mut().map(|path| &mut path.identity) {
+            shown.wwid = stranger.clone();
+        }
+    };
+    let intent = Intent::Unstage(unstage());
+    let (end, text, _) = fly_with(&mut world, &intent, Some(&record), Progress::default(), &mut disturb);
+    let refusal = end.refusal();
+    assert_eq!(refusal.hazard.to_string(), "H02", "{text}");
+    assert!(!refusal.to_string().contains("  "), "{refusal}");
+}
+
+#[test]
 fn without_a_record_identity_comes_from_what_is_mounted() {
     let (mut world, iscsi) = world(Data::Zeros);
     let stage = stage(PublishContext::Iscsi(iscsi), filesystem(None));

@@ -185,7 +185,8 @@ fn stranger(path: &PathFact, shown: &Wwid) -> Refusal {
             "disk {} ({}) stands at the volume's LUN number and shows WWID {shown}",
             path.name, path.hctl
         ),
-        "no volume recorded on this node has it: if nobody uses it, remove its multipath map and delete          the disk, then repeat",
+        "no volume recorded on this node has it: if nobody uses it, remove its multipath map and delete \
+         the disk, then repeat",
     )
 }
 
