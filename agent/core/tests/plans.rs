@@ -290,6 +290,26 @@ fn sessions_that_another_volume_uses_stay() {
 }
 
 #[test]
+fn a_volume_is_not_unstaged_from_where_it_is_not() {
+    let (iscsi_world, iscsi) = world(Data::Zeros);
+    let volumes =
+        [(World::default(), PublishContext::Nfs(export())), (iscsi_world, PublishContext::Iscsi(iscsi))];
+    for (mut world, attachment) in volumes {
+        let stage = stage(attachment, filesystem(None));
+        let record = StageRecord::of(&stage);
+        assert!(fly(&mut world, &Intent::Stage(stage), Some(&record)).0.is_fulfilled());
+        let applied = world.applied.len();
+        let elsewhere = Unstage { staging: "/elsewhere".parse().unwrap(), ..unstage() };
+        let (end, text, _) = fly(&mut world, &Intent::Unstage(elsewhere), Some(&record));
+        let refusal = end.refusal();
+        assert_eq!(refusal.hazard.to_string(), "H06", "{text}");
+        assert_eq!(refusal.disposition, agent_core::outcome::Disposition::Refused);
+        assert!(refusal.found.contains(STAGING) && refusal.found.contains("/elsewhere"), "{refusal}");
+        assert_eq!(world.applied.len(), applied, "nothing was done");
+    }
+}
+
+#[test]
 fn a_stranger_at_the_volumes_number_is_told_in_one_sentence() {
     let (mut world, iscsi) = world(Data::Zeros);
     let stage = stage(PublishContext::Iscsi(iscsi), Usage::Block);

@@ -21,10 +21,24 @@ pub(super) fn unstage(
     facts: &Facts,
     progress: &Progress,
 ) -> Result<Plan, Refusal> {
+    require_place(unstage, record)?;
     match record.map(|record| &record.attachment) {
         Some(PublishContext::Nfs(nfs)) => unstage_export(unstage, Some(nfs), facts),
         Some(PublishContext::Iscsi(iscsi)) => unstage_lun(unstage, iscsi, facts, progress),
         None => unstage_unrecorded(unstage, facts),
+    }
+}
+
+/// An OK for another place would end with the record forgotten and the volume still mounted where it
+/// is (hazard H06). Not a conflict: CSI knows ALREADY_EXISTS for staging alone.
+fn require_place(unstage: &Unstage, record: Option<&StageRecord>) -> Result<(), Refusal> {
+    match record.map(|record| &record.staging) {
+        Some(staged) if *staged != unstage.staging => Err(Refusal::refused(
+            Hazard::H06,
+            format!("volume {} is staged at {staged}, not at {}", unstage.volume, unstage.staging),
+            format!("unstage it from {staged}"),
+        )),
+        _ => Ok(()),
     }
 }
 
