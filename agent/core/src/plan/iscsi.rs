@@ -16,7 +16,8 @@ use crate::step::Step;
 /// What a slow or dead portal may cost beyond the others (hazard H08).
 const PORTAL_GRACE: Duration = Duration::from_secs(2);
 /// How long to wait for a path whose session is up once the first path is usable (hazard H05).
-/// udev and multipathd need this long on a busy node; a dead portal has no session and costs nothing.
+/// The kernel's probe of its disk, udev and multipathd need this long on a busy node; a dead portal has
+/// no session and costs nothing.
 const MAP_WINDOW: Duration = Duration::from_secs(5);
 
 pub(super) fn stage(
@@ -154,7 +155,7 @@ fn devices(
     let mut plan = Plan { batches: Vec::new(), then: Then::Verify };
     plan.push_all(deletions);
     if !scans.is_empty() {
-        let need = Need::AtLeast { count: usize::from(found == 0), grace: PORTAL_GRACE };
+        let need = Need::AtLeast { count: usize::from(found == 0), grace: MAP_WINDOW };
         plan.batches.push(Batch { steps: scans, need });
     }
     if await_map {
