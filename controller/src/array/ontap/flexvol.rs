@@ -95,7 +95,7 @@ impl Ontap {
             "name": name,
             "svm": { "uuid": self.svm_uuid },
             "aggregates": [{ "name": spec.pool }],
-            "size": round_up((size * 100).div_ceil(100 - reserve), BLOCK),
+            "size": round_up(size.saturating_mul(100).div_ceil(100 - reserve), BLOCK),
             "style": "flexvol",
             "comment": self.comment(&spec.id)?,
             "guarantee": { "type": guarantee },

@@ -108,7 +108,7 @@ pub(super) async fn data_lifs(client: &Client, svm: &str, service: &str) -> Resu
 impl Ontap {
     pub(super) async fn ensure_lun(&self, spec: &VolumeSpec) -> Result<Provisioned, ArrayError> {
         // The LUN's own metadata takes room in its volume: one tenth more.
-        self.ensure_flexvol(spec, (spec.size * 11).div_ceil(10), None).await?;
+        self.ensure_flexvol(spec, spec.size.saturating_mul(11).div_ceil(10), None).await?;
         let path = lun_path(&spec.internal_name);
         let filesystem = spec.filesystem.map_or("raw", FsType::as_str);
         let lun = match self.find_lun(&path).await? {
