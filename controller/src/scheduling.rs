@@ -263,7 +263,7 @@ fn fit(
 ) -> Result<u64, (Obstacle, String)> {
     let protocol = array.protocol();
     for r#use in request.uses {
-        if let Some(why) = uses::refusal(protocol, r#use) {
+        if let Some(why) = uses::refusal(protocol, array.shares_devices(), r#use) {
             return Err((Obstacle::Use, why.to_owned()));
         }
     }

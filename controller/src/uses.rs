@@ -30,12 +30,16 @@ impl core::fmt::Display for UseRecord {
     }
 }
 
-/// Why a volume of `protocol` cannot be used that way.
-pub fn refusal(protocol: Protocol, r#use: &UseRecord) -> Option<&'static str> {
+/// Why a volume of `protocol` cannot be used that way, on an array that can (`shares_devices`) or
+/// cannot let several nodes use one device and take the leave of each back alone.
+pub fn refusal(protocol: Protocol, shares_devices: bool, r#use: &UseRecord) -> Option<&'static str> {
     match (protocol, r#use.block, r#use.access_mode()) {
         (_, _, Mode::Unknown) => Some("the access mode is not known"),
         (_, _, Mode::MultiNodeSingleWriter) => Some("MULTI_NODE_SINGLE_WRITER cannot be enforced there"),
         (Protocol::File, true, _) => Some("it serves files: a raw block volume needs a SAN backend"),
+        (Protocol::Block, true, _) if !shares_devices && !r#use.is_exclusive() => Some(
+            "this array cannot revoke one node's access alone: use a single-node access mode, or ontap-san",
+        ),
         (Protocol::File, false, _) | (Protocol::Block, true, _) => None,
         (Protocol::Block, false, _) if r#use.is_exclusive() => None,
         (Protocol::Block, false, _) => Some(
@@ -51,7 +55,7 @@ mod tests {
     #[test]
     fn only_files_and_raw_devices_are_shared_between_nodes() {
         let refused = |protocol, block, mode: Mode| {
-            refusal(protocol, &UseRecord { block, mode: mode as i32 }).is_some()
+            refusal(protocol, true, &UseRecord { block, mode: mode as i32 }).is_some()
         };
         assert!(!refused(Protocol::File, false, Mode::MultiNodeMultiWriter));
         assert!(!refused(Protocol::Block, true, Mode::MultiNodeMultiWriter));

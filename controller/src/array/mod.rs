@@ -138,6 +138,16 @@ impl Array {
         }
     }
 
+    /// Whether several nodes may use one of its devices at a time. SolidFire: no. A volume is open
+    /// to the tenant account's credentials, not to a node, so one node's leave cannot be taken back
+    /// while another keeps its own.
+    pub fn shares_devices(&self) -> bool {
+        match self {
+            Self::Element(_) => false,
+            Self::Ontap(_) => true,
+        }
+    }
+
     /// The size the array gives a volume of `size` bytes: its minimum and its rounding.
     pub fn rounded(&self, size: u64) -> u64 {
         match self {
@@ -214,7 +224,7 @@ impl Array {
         others: &[Guest],
     ) -> Result<(), ArrayError> {
         match self {
-            Self::Element(element) => element.ensure_no_access(volume, others).await,
+            Self::Element(element) => element.ensure_no_access(volume).await,
             Self::Ontap(ontap) => ontap.ensure_no_access(volume, guest, others).await,
         }
     }

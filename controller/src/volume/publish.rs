@@ -36,7 +36,7 @@ impl Controller {
             VolumePhase::Deleting => return Err(VolumeError::Deleting(volume.id)),
         }
         let array = self.backends.require(&volume.backend)?.require_online().await?;
-        let why = match uses::refusal(array.protocol(), &intent.r#use) {
+        let why = match uses::refusal(array.protocol(), array.shares_devices(), &intent.r#use) {
             Some(why) => Some(why),
             None if volume.uses.iter().all(|made_for| made_for.block != intent.r#use.block) => {
                 Some("it was created for the other volume mode")

@@ -27,7 +27,7 @@ impl Controller {
         }
         let array = self.backends.require(&volume.backend)?.require_online().await?;
         for wanted in uses {
-            if let Some(why) = uses::refusal(array.protocol(), wanted) {
+            if let Some(why) = uses::refusal(array.protocol(), array.shares_devices(), wanted) {
                 return Ok(Some(format!("{wanted}: {why}")));
             }
             if volume.uses.iter().all(|made_for| made_for.block != wanted.block) {

@@ -1,5 +1,6 @@
 //! Create, publish, unpublish, delete on every driver; each call twice; restarts in between.
 
+use csi_proto::v1;
 use csi_proto::v1::volume_capability::access_mode::Mode;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -226,6 +227,34 @@ async fn a_raw_device_may_be_shared_and_a_filesystem_on_one_may_not() {
     assert_eq!(otherwise.code(), Code::AlreadyExists);
     let mounted = running.publish("pvc-1", "n1").await.unwrap_err();
     assert_eq!(mounted.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_raw_solidfire_device_is_for_one_node_at_a_time() {
+    let array = SolidFireArray::start().await;
+    let running = Running::start().await;
+    running.create_backend(&array.backend(&json!({}))).await.unwrap();
+    running.register("n1", "10.0.0.1").await;
+    let mut request = claim("pvc-1", &[]);
+    for mode in [Mode::MultiNodeMultiWriter, Mode::MultiNodeReaderOnly] {
+        request.volume_capabilities = vec![block(mode)];
+        let refused = running.create(request.clone()).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains("revoke one node's access alone"), "{}", refused.message());
+    }
+    request.volume_capabilities = vec![block(Mode::SingleNodeWriter)];
+    running.create(request).await.unwrap();
+    let shared = block(Mode::MultiNodeMultiWriter);
+    let refused = running.publish_as("pvc-1", "n1", shared.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    let validated = v1::ValidateVolumeCapabilitiesRequest {
+        volume_id: "pvc-1".into(),
+        volume_capabilities: vec![shared],
+        ..Default::default()
+    };
+    let answer = running.csi().await.validate_volume_capabilities(validated).await.unwrap().into_inner();
+    assert!(answer.confirmed.is_none() && answer.message.contains("single-node"), "{answer:?}");
+    running.publish_as("pvc-1", "n1", block(Mode::SingleNodeWriter)).await.unwrap();
 }
 
 #[tokio::test]

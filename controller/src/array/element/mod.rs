@@ -17,7 +17,7 @@ use contract::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::array::{ArrayError, Guest, Owner, Pool, Provisioned, VolumeSpec, round_up};
+use crate::array::{ArrayError, Owner, Pool, Provisioned, VolumeSpec, round_up};
 use crate::backend::config::QosType;
 use crate::store::VolumeRecord;
 use client::{Client, refusal_name};
@@ -208,14 +208,8 @@ impl Element {
         }))
     }
 
-    pub(super) async fn ensure_no_access(
-        &self,
-        volume: &VolumeRecord,
-        others: &[Guest],
-    ) -> Result<(), ArrayError> {
-        if !others.is_empty() {
-            return Ok(());
-        }
+    /// Locks the volume. No other node has it: `Array::shares_devices` keeps them out.
+    pub(super) async fn ensure_no_access(&self, volume: &VolumeRecord) -> Result<(), ArrayError> {
         let found = match known_id(volume) {
             Some(id) => self.find_by_id(id).await?,
             None => self.find_by_name(&volume.internal_name, &volume.id).await?,
