@@ -237,6 +237,11 @@ impl<'a> Orchestrator<'a> {
     /// When a step fails.
     pub async fn detach(&self, bound: &Bound, in_use: &InUse, worker: &Worker) -> Result<()> {
         self.unpublish(in_use, worker).await?;
+        // CSI, NodeUnpublishVolume: the plugin deletes what it created at the target path.
+        worker
+            .shell(&format!("! ls -d '{}' 2>/dev/null", in_use.target))
+            .await
+            .with_context(|| format!("NodeUnpublishVolume left {}", in_use.target))?;
         self.unstage(in_use, worker).await?;
         self.revoke(bound, worker).await
     }

@@ -3,7 +3,7 @@
 use std::process::Output;
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use csi_proto::v1::volume_capability::access_mode::Mode;
 use integration::lab::Lab;
 use integration::orchestrator::{Claim, View};
@@ -35,10 +35,13 @@ fn tinectl_shows_backends_volumes_and_nodes_and_refuses_a_bad_file_in_one_line()
             "no such volume:\n{volumes}"
         );
         calls.delete(&bound).await?;
+        let volumes = shown(&lab.tinectl(&["get", "volume", "-o", "name"]).await?)?;
+        ensure!(volumes.trim().is_empty(), "a deleted volume is still listed:\n{volumes}");
 
         let nodes = shown(&lab.tinectl(&["get", "node"]).await?)?;
         for name in ["w1", "w2"] {
-            ensure!(nodes.lines().any(|line| line.contains(name)), "{name} is not registered:\n{nodes}");
+            let line = nodes.lines().find(|line| line.contains(name)).unwrap_or_default();
+            ensure!(line.contains("true"), "{name} is not connected:\n{nodes}");
         }
 
         a_bad_file_changes_nothing(lab).await?;
@@ -47,14 +50,35 @@ fn tinectl_shows_backends_volumes_and_nodes_and_refuses_a_bad_file_in_one_line()
 }
 
 async fn a_bad_file_changes_nothing(lab: &Lab) -> Result<()> {
+    let good = std::fs::read_to_string(lab.dir().join("backend-ontap-nas.json"))?;
+    let renamed = good.replace("customBackendName", "half");
+    for (what, text, parts) in [
+        (
+            "a misspelt field that must be there",
+            good.replace("managementLIF", "managmentLIF"),
+            &["2:3", "managmentLIF", "managementLIF"][..],
+        ),
+        (
+            "a misspelt field that may be left out",
+            renamed.replace("\"svm\"", "\"limitVolumeSiz\": \"1Gi\", \"svm\""),
+            &["limitVolumeSiz", "limitVolumeSize"],
+        ),
+        ("a password the array refuses", renamed.replace("Netapp1!", "wrong"), &["192.168.0.101"]),
+    ] {
+        ensure!(text != good && text != renamed, "{what}: the file is the good one");
+        is_refused(lab, &text, parts).await.context(what)?;
+    }
+    Ok(())
+}
+
+async fn is_refused(lab: &Lab, text: &str, parts: &[&str]) -> Result<()> {
     let before = shown(&lab.tinectl(&["get", "backend", "-o", "name"]).await?)?;
-    let text = std::fs::read_to_string(lab.dir().join("backend-ontap-nas.json"))?;
-    std::fs::write(lab.dir().join("bad.json"), text.replace("managementLIF", "managmentLIF"))?;
+    std::fs::write(lab.dir().join("bad.json"), text)?;
     let output = lab.tinectl(&["create", "backend", "-f", "bad.json"]).await?;
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(!output.status.success(), "a misspelt field was accepted");
+    ensure!(!output.status.success(), "it was accepted");
     ensure!(error.trim_end().lines().count() == 1, "not one line:\n{error}");
-    for part in ["bad.json", "2:3", "managmentLIF", "managementLIF"] {
+    for part in parts.iter().chain(&["bad.json"]) {
         ensure!(error.contains(part), "the error does not name {part}: {error}");
     }
     let after = shown(&lab.tinectl(&["get", "backend", "-o", "name"]).await?)?;

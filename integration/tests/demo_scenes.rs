@@ -24,7 +24,7 @@ fn a_nas_volume_written_on_one_node_is_read_on_the_other() -> Result<()> {
 
 #[test]
 fn b_writes_go_on_through_a_cut_fabric_and_the_volume_moves_unchanged() -> Result<()> {
-    play(san::play)
+    play(san::play_with_a_late_disk)
 }
 
 #[test]

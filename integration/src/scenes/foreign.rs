@@ -29,11 +29,13 @@ pub async fn play(lab: &Lab) -> Result<()> {
     let bound = calls.provision(&RAW).await?;
     let device = calls.attach(&bound, worker).await?;
     lab.timeline().working("mkfs.xfs", worker.name());
+    let blank = lab.ontap().lun_digest().await?;
     let since = Instant::now();
     worker.shell(&format!("mkfs.xfs -q -L somebodys '{}' && sync", device.target)).await?;
     lab.timeline().row("somebody makes an xfs of their own on it", worker.name(), since, "");
     calls.detach(&bound, &device, worker).await?;
     let before = lab.ontap().lun_digest().await?;
+    ensure!(before != blank, "the array's digest does not show that somebody wrote: {before}");
 
     let mut as_ext4 = bound.clone();
     as_ext4.claim.view = View::Directory("ext4");

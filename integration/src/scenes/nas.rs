@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use csi_proto::v1::volume_capability::access_mode::Mode;
 
-use super::{FILE, digest};
+use super::{FILE, SOURCE, digest, random_source};
 use crate::lab::Lab;
 use crate::orchestrator::{Claim, View};
 
@@ -30,11 +30,11 @@ pub async fn play(lab: &Lab) -> Result<()> {
     let on_first = calls.attach(&bound, first).await?;
     let on_second = calls.attach(&bound, second).await?;
 
+    let expected = random_source(first, 8).await?;
     let since = Instant::now();
     let (written, read) = (format!("{}/{FILE}", on_first.target), format!("{}/{FILE}", on_second.target));
-    first.shell(&format!("dd if=/dev/urandom of='{written}' bs=1M count=8 conv=fsync 2>&1")).await?;
+    first.shell(&format!("dd if={SOURCE} of='{written}' bs=1M conv=fsync 2>&1")).await?;
     lab.timeline().row("write 8 MiB of random data", first.name(), since, "");
-    let expected = digest(first, &written).await?;
     let since = Instant::now();
     let seen = digest(second, &read).await?;
     lab.timeline().row("read them", second.name(), since, "");

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use csi_proto::v1::volume_capability::access_mode::Mode;
 use vm::Fabric;
 
-use super::{FILE, digest};
+use super::{FILE, SOURCE, digest, random_source};
 use crate::lab::{Lab, Worker};
 use crate::orchestrator::{Claim, InUse, View};
 
@@ -27,12 +27,36 @@ const BEFORE_THE_CUT: u32 = 8;
 const WRITES_END: Duration = Duration::from_secs(120);
 const PATH_IS_BACK: Duration = Duration::from_secs(90);
 
+/// udev keeps the second disk from multipathd for a second, less than the agent waits for it: only an
+/// agent that waits answers with both paths (hazard H05). Without it both mostly are there by chance.
+const SECOND_DISK_IS_LATE: &str = r#"mkdir -p /run/udev/rules.d && printf '%s\n' \
+    'ACTION=="add", SUBSYSTEM=="block", KERNEL=="sd*", PROGRAM="/bin/sh -c \"mkdir /run/first-disk 2>/dev/null || sleep 1\""' \
+    > /run/udev/rules.d/50-late.rules && udevadm control --reload"#;
+
 /// ext4 on a two-path map; a fabric cut during writes without an I/O error; the path back; moved to
 /// the other node with equal checksum.
 ///
 /// # Errors
 /// When a call fails, a write fails, a path stays away or the checksum differs.
 pub async fn play(lab: &Lab) -> Result<()> {
+    story(lab, SecondDisk::AsItComes).await
+}
+
+/// The same, and on the other node the second disk is late: it must be waited for.
+///
+/// # Errors
+/// As [`play`], and when the volume is staged before its second path is there.
+pub async fn play_with_a_late_disk(lab: &Lab) -> Result<()> {
+    story(lab, SecondDisk::Late).await
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SecondDisk {
+    AsItComes,
+    Late,
+}
+
+async fn story(lab: &Lab, second_disk: SecondDisk) -> Result<()> {
     let (first, second) = lab.workers();
     lab.timeline()
         .heading("b. ontap-san, two portals: a fabric cut during writes, then moved to the other node");
@@ -43,11 +67,27 @@ pub async fn play(lab: &Lab) -> Result<()> {
     ensure!(device.filesystem == "ext4", "{} carries {}", device.name, device.filesystem);
     ensure!(device.active_paths(first).await? == 2, "{} has not two active paths", device.name);
 
+    let expected = random_source(first, TOTAL).await?;
     write_through_a_cut(lab, first, &in_use, &device).await?;
-    let expected = digest(first, &format!("{}/{FILE}", in_use.target)).await?;
+    let stored = digest(first, &format!("{}/{FILE}", in_use.target)).await?;
+    ensure!(stored == expected, "{} wrote {expected} and reads back {stored}", first.name());
     calls.detach(&bound, &in_use, first).await?;
 
+    if second_disk == SecondDisk::Late {
+        second.shell(SECOND_DISK_IS_LATE).await?;
+    }
     let moved = calls.attach(&bound, second).await?;
+    let device = Map::under(second, &moved).await?;
+    ensure!(
+        device.active_paths(second).await? == 2,
+        "{} was staged before its second path was there",
+        device.name
+    );
+    if second_disk == SecondDisk::Late {
+        second
+            .shell("rm -r /run/udev/rules.d/50-late.rules /run/first-disk && udevadm control --reload")
+            .await?;
+    }
     let since = Instant::now();
     let seen = digest(second, &format!("{}/{FILE}", moved.target)).await?;
     lab.timeline().row("read 64 MiB, compare the checksum", second.name(), since, "");
@@ -69,7 +109,7 @@ async fn write_through_a_cut(lab: &Lab, worker: &Worker, in_use: &InUse, map: &M
     // Direct writes, each on the medium before the next; the writer tells after each MiB.
     let script = format!(
         "i=0; while [ $i -lt {TOTAL} ]; do \
-         dd if=/dev/urandom of='{path}' bs=1M count=1 seek=$i conv=notrunc oflag=direct 2>/dev/null || exit 1; \
+         dd if={SOURCE} of='{path}' bs=1M count=1 skip=$i seek=$i conv=notrunc oflag=direct 2>/dev/null || exit 1; \
          i=$((i+1)); echo $i; done"
     );
     lab.timeline().working("write 64 MiB", worker.name());

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use csi_proto::v1::volume_capability::access_mode::Mode;
 use serde_json::json;
 
-use super::{FILE, digest};
+use super::{FILE, SOURCE, digest, random_source};
 use crate::lab::{Lab, Worker};
 use crate::orchestrator::{Bound, Claim, InUse, View};
 
@@ -42,11 +42,13 @@ pub async fn play(lab: &Lab) -> Result<()> {
     );
 
     let in_use = calls.attach(&bound, first).await?;
+    let filesystem = first.shell(&format!("findmnt -n -o FSTYPE --target '{}'", in_use.target)).await?;
+    ensure!(filesystem.trim() == "xfs", "the claim asked for xfs and got {}", filesystem.trim());
     let path = format!("{}/{FILE}", in_use.target);
+    let expected = random_source(first, 16).await?;
     let since = Instant::now();
-    first.shell(&format!("dd if=/dev/urandom of='{path}' bs=1M count=16 conv=fsync 2>&1")).await?;
+    first.shell(&format!("dd if={SOURCE} of='{path}' bs=1M conv=fsync 2>&1")).await?;
     lab.timeline().row("write 16 MiB of random data", first.name(), since, "");
-    let expected = digest(first, &path).await?;
     the_secret_guards_and_does_not_leak(lab, first, &bound, &in_use, &volume).await?;
     calls.detach(&bound, &in_use, first).await?;
 
