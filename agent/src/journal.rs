@@ -3,10 +3,11 @@
 //!
 //! One file a volume, `<state-dir>/volumes/<volume id>.json`, written to a temporary name, flushed,
 //! renamed, and the directory flushed. Everything is read once at start and kept in memory, so that
-//! asking what else uses a target costs nothing.
+//! asking what else uses a target costs nothing. `<state-dir>/lock` is held meanwhile: what a second
+//! agent wrote would not be seen.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 
 const SUFFIX: &str = ".json";
 const TEMPORARY: &str = ".new";
+const LOCK: &str = "lock";
 
 /// Why the journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,9 @@ pub enum JournalError {
         #[source]
         source: io::Error,
     },
+    /// Another process holds the directory's lock.
+    #[error("another agent uses this state directory {}: stop it, or give another --state-dir", .0.display())]
+    InUse(PathBuf),
     /// A record was found at start that this build cannot read.
     #[error("the record of volume {volume} cannot be used ({why}): upgrade the agent, or remove {} once nothing of the volume is left on this node", path.display())]
     Unreadable {
@@ -81,6 +86,8 @@ pub struct Journal {
     directory: PathBuf,
     entries: Mutex<BTreeMap<VolumeId, Entry>>,
     changes: watch::Sender<u64>,
+    /// Free again when this file is closed, however the process ends (flock(2)).
+    _lock: File,
 }
 
 impl Journal {
@@ -88,7 +95,7 @@ impl Journal {
     /// A record that cannot be read does not keep the agent from serving other volumes.
     ///
     /// # Errors
-    /// When the directory cannot be made or listed.
+    /// When the directory cannot be made or listed, or when another agent uses it.
     pub fn open(state_dir: &Path) -> Result<Self, JournalError> {
         let directory = state_dir.join("volumes");
         let io = |action| {
@@ -96,6 +103,7 @@ impl Journal {
             move |source| JournalError::Io { action, path, source }
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(io("create"))?;
+        let lock = lock(state_dir)?;
         let mut entries = BTreeMap::new();
         for file in fs::read_dir(&directory).map_err(io("list"))? {
             let name = file.map_err(io("list"))?.file_name();
@@ -111,7 +119,7 @@ impl Journal {
             entries.insert(volume, entry);
         }
         tracing::info!(records = entries.len(), directory = %directory.display(), "journal read");
-        Ok(Self { directory, entries: Mutex::new(entries), changes: watch::channel(0).0 })
+        Ok(Self { directory, entries: Mutex::new(entries), changes: watch::channel(0).0, _lock: lock })
     }
 
     /// The record of `volume`, if there is one.
@@ -224,6 +232,22 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
+fn lock(state_dir: &Path) -> Result<File, JournalError> {
+    let path = state_dir.join(LOCK);
+    let io = |action| {
+        let path = path.clone();
+        move |source| JournalError::Io { action, path, source }
+    };
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(&path).map_err(io("open"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalError::InUse(state_dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(io("lock")(source)),
+    }
+}
+
 fn read(path: &Path) -> Result<StageRecord, String> {
     let text = fs::read(path).map_err(|error| error.to_string())?;
     let value: serde_json::Value = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
@@ -288,10 +312,22 @@ mod tests {
         journal.write(&record("a")).await.unwrap();
         journal.write(&record("b")).await.unwrap();
         journal.remove(&"a".parse().unwrap()).await.unwrap();
+        drop(journal);
 
         let later = Journal::open(state.path()).unwrap();
         assert_eq!(later.records(), [record("b")]);
         assert_eq!(later.find(&"a".parse().unwrap()).unwrap(), None);
+    }
+
+    #[test]
+    fn two_agents_do_not_share_a_state_directory() {
+        let state = tempfile::tempdir().unwrap();
+        let first = Journal::open(state.path()).unwrap();
+        let error = Journal::open(state.path()).unwrap_err();
+        assert!(matches!(error, JournalError::InUse(_)), "{error}");
+        assert!(error.to_string().contains(&state.path().display().to_string()), "{error}");
+        drop(first);
+        Journal::open(state.path()).unwrap();
     }
 
     #[tokio::test]

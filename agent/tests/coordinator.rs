@@ -217,6 +217,7 @@ async fn a_chap_secret_reaches_neither_journal_nor_log_nor_timeline() {
 
     let wrong = agent_with(&node, state.path(), Arc::new(Fixed(stale)));
     let refused = wrong.submit(Intent::Stage(stage.clone())).await;
+    drop(wrong);
     let agent = agent_with(&node, state.path(), Arc::new(Fixed(good)));
     let report = agent.submit(Intent::Stage(stage.clone())).await;
     assert!(refused.result.is_err() && report.result.is_ok(), "{:?} {:?}", refused.result, report.result);

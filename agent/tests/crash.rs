@@ -4,6 +4,7 @@
 mod harness;
 
 use std::path::Path;
+use std::time::Duration;
 
 use agent_core::intent::{Intent, Stage, Usage};
 use contract::PublishContext;
@@ -23,7 +24,8 @@ fn run(node: &Node, state: &Path, intent: &Intent) -> Option<bool> {
             _ = died.wait_for(|died| *died) => None,
         }
     });
-    runtime.shutdown_background();
+    // The journal is free once every task is dropped.
+    runtime.shutdown_timeout(Duration::from_secs(10));
     settled
 }
 
