@@ -33,6 +33,10 @@ async fn main() -> Result<()> {
     let journal = Arc::new(Journal::open(&config.state_dir).context("open the journal")?);
     let preflight = Arc::new(Preflight::default());
     let host = LinuxHost::new();
+    // The journal's lock says that no other agent is at work here.
+    if let Err(error) = host.sweep() {
+        tracing::warn!(error = %telemetry::chain(&error), "drafts of node records may be left, with secrets");
+    }
     let facts = inspect(&host).await?;
     preflight.learn(&facts);
 

@@ -8,15 +8,19 @@ use agent_core::step::Step;
 
 use crate::apply;
 use crate::blocking::Bulkheads;
+use crate::iscsi::locks::SessionLocks;
+use crate::iscsi::record::{self, RecordError};
 use crate::observe;
 use crate::root::HostRoot;
 
 /// A Linux node: `observe` reads it, `apply` changes it. Holds no facts, only what must be one for the
-/// whole process: the count of observations and the set of calls that hang in the kernel.
+/// whole process: the count of observations, the set of calls that hang in the kernel, and who is at
+/// which iSCSI session.
 #[derive(Debug)]
 pub struct LinuxHost {
     root: HostRoot,
     bulkheads: Bulkheads,
+    sessions: SessionLocks,
     observations: AtomicU64,
 }
 
@@ -28,7 +32,25 @@ impl LinuxHost {
 
     /// A node whose files begin at `root`.
     pub fn at(root: HostRoot) -> Self {
-        Self { root, bulkheads: Bulkheads::default(), observations: AtomicU64::new(0) }
+        Self {
+            root,
+            bulkheads: Bulkheads::default(),
+            sessions: SessionLocks::default(),
+            observations: AtomicU64::new(0),
+        }
+    }
+
+    /// Removes what a killed process may have left half written, for the agent's start: no other
+    /// process that changes this node may run.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn sweep(&self) -> Result<(), RecordError> {
+        let drafts = record::sweep_drafts(&self.root)?;
+        if drafts > 0 {
+            tracing::info!(drafts, "drafts of node records removed");
+        }
+        Ok(())
     }
 
     /// Reads what `query` asks for, now.
@@ -46,7 +68,7 @@ impl LinuxHost {
     /// # Errors
     /// [`StepError`], with what it means for the caller.
     pub async fn apply(&self, step: Step, context: &ApplyContext) -> Result<Outcome, StepError> {
-        apply::apply(&self.root, &self.bulkheads, step, context).await
+        apply::apply(&self.root, &self.bulkheads, &self.sessions, step, context).await
     }
 }
 

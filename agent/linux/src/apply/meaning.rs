@@ -91,7 +91,8 @@ impl Meaning for SessionError {
             | Self::Command(_)
             | Self::Recovering { .. }
             | Self::NotSo(_)
-            | Self::InUse { .. } => Transient,
+            | Self::InUse { .. }
+            | Self::Occupied { .. } => Transient,
             Self::Authentication { .. } => Refused,
             // The array has not let this initiator in, or has not made the target, yet.
             Self::LoginRefused { .. } => NotYet,

@@ -12,7 +12,8 @@ use agent_core::outcome::{ApplyContext, Outcome, StepError};
 use agent_core::step::Step;
 
 use crate::blocking::Bulkheads;
-use crate::iscsi::{record, scan, session};
+use crate::iscsi::locks::SessionLocks;
+use crate::iscsi::{scan, session};
 use crate::mount::detach;
 use crate::mount::nfs::NfsMount;
 use crate::multipath::{assembly, removal};
@@ -25,11 +26,12 @@ use paths::Wish;
 pub(crate) async fn apply(
     root: &HostRoot,
     bulkheads: &Bulkheads,
+    sessions: &SessionLocks,
     step: Step,
     context: &ApplyContext,
 ) -> Result<Outcome, StepError> {
     let shown = step.to_string();
-    match converge(root, bulkheads, step, context).await {
+    match converge(root, bulkheads, sessions, step, context).await {
         Ok(true) => Ok(Outcome::Changed),
         Ok(false) => Ok(Outcome::AlreadySo),
         Err(Failure { cause, disposition }) => Err(StepError { step: shown, cause, disposition }),
@@ -40,6 +42,7 @@ pub(crate) async fn apply(
 async fn converge(
     root: &HostRoot,
     bulkheads: &Bulkheads,
+    sessions: &SessionLocks,
     step: Step,
     context: &ApplyContext,
 ) -> Result<bool, Failure> {
@@ -57,12 +60,14 @@ async fn converge(
         Step::LogIn { target, portal, authenticated } => {
             let chap =
                 if authenticated { Some(context.chap.as_ref().ok_or_else(no_credentials)?) } else { None };
-            Ok(session::log_in(root, &target, &portal, chap, deadline).await?)
+            Ok(session::log_in(root, sessions, &target, &portal, chap, deadline).await?)
         }
         Step::LogOut { sid, target, portal } => {
-            Ok(session::log_out(root, sid, &target, &portal, deadline).await?)
+            Ok(session::log_out(root, sessions, sid, &target, &portal, deadline).await?)
         }
-        Step::ForgetPortal { target, portal } => Ok(record::remove(root, &target, &portal)?),
+        Step::ForgetPortal { target, portal } => {
+            Ok(session::forget(root, sessions, &target, &portal, deadline).await?)
+        }
         Step::ScanLun { sid, host, lun } => {
             Ok(scan::scan(root, bulkheads, (sid, host), lun, deadline).await?)
         }

@@ -11,6 +11,7 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use contract::{ChapCredentials, ChapPair, Iqn, Portal};
 
@@ -25,6 +26,10 @@ const NOOP: u32 = 2;
 const LOGIN_TIMEOUT: u32 = 8;
 /// Attempts iscsid makes before it gives a first login up. Each one waits for the one before.
 const LOGIN_RETRIES: u32 = 1;
+/// What every draft's name begins with.
+const DRAFT: &str = ".tine-";
+/// Drafts of this process so far: no two of them have one name.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
 /// Why a record could not be written or removed.
 #[derive(Debug, thiserror::Error)]
@@ -72,16 +77,46 @@ pub fn write(
     let directory = path.parent().unwrap_or(&path);
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("create", directory))?;
     // Beside the directories that iscsiadm takes for records, so that it never reads half of one.
-    let draft = root.iscsi_nodes().with_file_name(format!(".tine-{}-{}", target, portal.socket_addr()));
+    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    let draft = root.iscsi_nodes().with_file_name(format!("{DRAFT}{}-{number}", std::process::id()));
     let written = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&draft)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-    written.map_err(failed("write", &draft))?;
-    fs::rename(&draft, &path).map_err(failed("write", &path))
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .map_err(failed("write", &draft))
+        .and_then(|()| fs::rename(&draft, &path).map_err(failed("write", &path)));
+    if written.is_err()
+        && let Err(error) = remove_at(&draft)
+    {
+        tracing::warn!(%error, "a draft of a node record stays until the next start");
+    }
+    written
+}
+
+/// Removes the drafts that a killed process left: each may hold a CHAP secret. Only for a process
+/// that no other one writes beside. Answers how many there were.
+///
+/// # Errors
+/// [`RecordError`].
+pub fn sweep_drafts(root: &HostRoot) -> Result<usize, RecordError> {
+    let nodes = root.iscsi_nodes();
+    let directory = nodes.parent().unwrap_or(&nodes);
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(source) => return Err(failed("look for", directory)(source)),
+    };
+    let mut swept = 0;
+    for entry in entries {
+        let entry = entry.map_err(failed("look for", directory))?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(DRAFT)) {
+            remove_at(&entry.path())?;
+            swept += 1;
+        }
+    }
+    Ok(swept)
 }
 
 /// Removes every record of a portal, and the target's directory with its last one. `false` when there
@@ -267,6 +302,25 @@ mod tests {
         }
         let beside = fs::read_dir(directory.path().join("etc/iscsi")).unwrap().count();
         assert_eq!(beside, 1, "a draft was left behind");
+    }
+
+    #[test]
+    fn no_draft_outlives_an_error_or_the_next_start() {
+        let (directory, root, target) = host();
+        let iscsi = directory.path().join("etc/iscsi");
+        let names =
+            || fs::read_dir(&iscsi).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        // A directory stands where the record belongs: the draft is written and cannot be renamed.
+        fs::create_dir_all(path(&root, &target, &portal(1)).join("in the way")).unwrap();
+        write(&root, &target, &portal(1), Some(&chap("a secret word"))).unwrap_err();
+        assert_eq!(names(), ["nodes"]);
+
+        fs::write(iscsi.join(".tine-1-0"), "a secret word").unwrap();
+        fs::write(iscsi.join("iscsid.conf"), "").unwrap();
+        assert_eq!(sweep_drafts(&root).unwrap(), 1);
+        let mut left = names();
+        left.sort();
+        assert_eq!(left, ["iscsid.conf", "nodes"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use agent_core::facts::SessionState;
 use contract::{ChapCredentials, Iqn, Portal};
 use tokio::net::TcpStream;
 
+use super::locks::SessionLocks;
 use super::record::{self, RecordError};
 use crate::command::{self, CommandError, Program};
 use crate::root::HostRoot;
@@ -102,6 +103,14 @@ pub enum SessionError {
         /// Their places.
         disks: String,
     },
+    /// Another volume's login or logout took all the time.
+    #[error("another call has been at the session to {target} at {portal} all the time: repeat this one")]
+    Occupied {
+        /// Target.
+        target: Iqn,
+        /// Where.
+        portal: Portal,
+    },
     /// The record.
     #[error("the node record is not as it should be")]
     Record(#[from] RecordError),
@@ -110,17 +119,19 @@ pub enum SessionError {
     Sysfs(#[from] SysfsError),
 }
 
-/// Makes a session to a portal be there. `false`: it was.
+/// Makes a session to a portal be there. `false`: it was, or another volume's login made it.
 ///
 /// # Errors
 /// [`SessionError`].
 pub async fn log_in(
     root: &HostRoot,
+    locks: &SessionLocks,
     target: &Iqn,
     portal: &Portal,
     chap: Option<&ChapCredentials>,
     deadline: Instant,
 ) -> Result<bool, SessionError> {
+    let _alone = alone(locks, target, portal, deadline).await?;
     if is_logged_in(root, target, portal)? {
         return Ok(false);
     }
@@ -141,6 +152,16 @@ pub async fn log_in(
         return Ok(true);
     }
     Err(SessionError::NotSo(format!("there is no session to {target} at {portal}")))
+}
+
+async fn alone(
+    locks: &SessionLocks,
+    target: &Iqn,
+    portal: &Portal,
+    deadline: Instant,
+) -> Result<impl Drop + use<>, SessionError> {
+    let occupied = || SessionError::Occupied { target: target.clone(), portal: *portal };
+    locks.lock(target, portal, deadline).await.ok_or_else(occupied)
 }
 
 /// Whether there is a usable session to the portal.
@@ -189,11 +210,13 @@ fn explain(error: CommandError, target: &Iqn, portal: &Portal) -> Option<Session
 /// [`SessionError`]; [`SessionError::InUse`] while any disk is on the session.
 pub async fn log_out(
     root: &HostRoot,
+    locks: &SessionLocks,
     sid: u32,
     target: &Iqn,
     portal: &Portal,
     deadline: Instant,
 ) -> Result<bool, SessionError> {
+    let _alone = alone(locks, target, portal, deadline).await?;
     let is_it = |session: &Session| session.reaches(target, portal);
     let Some(session) = iscsi::session(root, sid)?.filter(is_it) else {
         return Ok(record::remove(root, target, portal)?);
@@ -216,6 +239,21 @@ pub async fn log_out(
     Ok(true)
 }
 
+/// Makes the record of a portal without session be gone. `false`: it was.
+///
+/// # Errors
+/// [`SessionError`].
+pub async fn forget(
+    root: &HostRoot,
+    locks: &SessionLocks,
+    target: &Iqn,
+    portal: &Portal,
+    deadline: Instant,
+) -> Result<bool, SessionError> {
+    let _alone = alone(locks, target, portal, deadline).await?;
+    Ok(record::remove(root, target, portal)?)
+}
+
 fn not_gone(sid: u32) -> SessionError {
     SessionError::NotSo(format!("session {sid} is still there"))
 }
@@ -233,6 +271,9 @@ fn disks(root: &HostRoot, session: &Session) -> Result<Vec<String>, SysfsError> 
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn portal(port: u16) -> Portal {
@@ -244,6 +285,47 @@ mod tests {
         let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let error = await_portal(&portal(free), Instant::now() + Duration::from_secs(10)).await.unwrap_err();
         assert!(matches!(error, SessionError::Unreachable { .. }), "{error}");
+    }
+
+    /// Logs in as open-iscsi does: a while passes before the session is seen, and a second login in
+    /// that while is told that the session exists (15).
+    const ISCSIADM: &str = r#"#!/bin/sh
+echo run >> ROOT/runs
+mkdir ROOT/under-way 2> /dev/null || exit 15
+sleep 0.3
+mkdir -p ROOT/sys/class/iscsi_session ROOT/sys/class/iscsi_connection/connection1:0 ROOT/made
+echo 127.0.0.1 > ROOT/sys/class/iscsi_connection/connection1:0/persistent_address
+echo PORT > ROOT/sys/class/iscsi_connection/connection1:0/persistent_port
+echo TARGET > ROOT/made/targetname
+echo LOGGED_IN > ROOT/made/state
+mkdir -p ROOT/sys/class/host1
+ln -s ../host1/../../../made ROOT/sys/class/iscsi_session/session1
+"#;
+
+    #[tokio::test]
+    async fn two_volumes_of_one_target_log_in_once_and_both_have_the_session() {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let portal = portal(listener.local_addr().unwrap().port());
+        let target: Iqn = "iqn.2001-04.com.example:t".parse().unwrap();
+        for made in ["etc/iscsi/nodes", "usr/sbin"] {
+            fs::create_dir_all(directory.path().join(made)).unwrap();
+        }
+        let program = directory.path().join("usr/sbin/iscsiadm");
+        let script = ISCSIADM.replace("ROOT", &directory.path().display().to_string());
+        let script = script.replace("PORT", &portal.port.to_string()).replace("TARGET", target.as_str());
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+
+        let (root, locks) = (HostRoot::at(directory.path()), SessionLocks::default());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let login = || log_in(&root, &locks, &target, &portal, None, deadline);
+        let (first, second) = tokio::join!(login(), login());
+        assert!(first.unwrap(), "the first one made it");
+        assert!(!second.unwrap(), "the second one found it");
+        assert_eq!(fs::read_to_string(directory.path().join("runs")).unwrap(), "run\n");
+        let record = directory.path().join("etc/iscsi/nodes").join(target.as_str());
+        assert_eq!(fs::read_dir(record).unwrap().count(), 1, "its record stays");
     }
 
     #[test]
