@@ -1,6 +1,7 @@
 //! The Fleet service: requests in, use cases, statuses out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use contract::{ChapCredentials, NodeId, Secret, VolumeId};
 use fleet_proto::NODE_TOKEN_METADATA;
@@ -21,6 +22,9 @@ use crate::csi;
 use crate::rpc::traced;
 use crate::store::{PublicationRecord, VolumeRecord};
 use crate::volume::VolumeError;
+
+/// An agent that opens Sync names its node in this time: a stream that never does holds nothing.
+const FIRST_WORD: Duration = Duration::from_secs(10);
 
 /// See `fleet.proto`.
 #[derive(Debug)]
@@ -124,7 +128,12 @@ impl Fleet for FleetService {
         request: Request<Streaming<NodeObservation>>,
     ) -> Result<Response<Self::SyncStream>, Status> {
         let (metadata, _, mut observations) = request.into_parts();
-        let first = observations.message().await?;
+        let first = tokio::time::timeout(FIRST_WORD, observations.message()).await.map_err(|_| {
+            let seconds = FIRST_WORD.as_secs();
+            Status::deadline_exceeded(format!(
+                "the stream has named no node within {seconds} s: open it again"
+            ))
+        })??;
         let first =
             first.ok_or_else(|| Status::invalid_argument("the stream says nothing: name the node first"))?;
         let node = self.controller.authenticate(&first.node_id, token(&metadata)).await?;

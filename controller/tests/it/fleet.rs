@@ -172,3 +172,13 @@ async fn a_stream_needs_the_nodes_own_token() {
     let refused = running.fleet().await.sync(with_token(ReceiverStream::new(stream), &token)).await;
     assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
 }
+
+#[tokio::test]
+async fn a_stream_that_never_names_its_node_is_ended() {
+    let running = Running::start().await;
+    let (_silent, observations) = mpsc::channel::<NodeObservation>(1);
+    let mut fleet = running.fleet().await;
+    let sync = fleet.sync(ReceiverStream::new(observations));
+    let answer = tokio::time::timeout(Duration::from_secs(20), sync).await.expect("an answer in time");
+    assert_eq!(answer.unwrap_err().code(), Code::DeadlineExceeded);
+}
