@@ -20,6 +20,15 @@ pub enum ArrayError {
         /// Its management address.
         address: String,
     },
+    /// It cannot answer now: too many requests (429), or trouble of its own (5xx). Nothing is said
+    /// about the request itself (RFC 6585 section 4, RFC 9110 section 15.6).
+    #[error("array cannot answer {call} now (HTTP status {status}): the call is repeated")]
+    Busy {
+        /// The call.
+        call: String,
+        /// The HTTP status.
+        status: reqwest::StatusCode,
+    },
     /// The API answered with an error.
     #[error("array refused {call}: {message} (code {code})")]
     Refused {
@@ -81,6 +90,9 @@ pub enum ArrayError {
 impl ArrayError {
     /// Whether the same call would be refused again: the array has spoken, and will say the same.
     pub fn is_final(&self) -> bool {
-        !matches!(self, Self::Unreachable { .. } | Self::Unauthorized { .. } | Self::Deadline { .. })
+        !matches!(
+            self,
+            Self::Unreachable { .. } | Self::Unauthorized { .. } | Self::Busy { .. } | Self::Deadline { .. }
+        )
     }
 }

@@ -23,6 +23,11 @@ pub(super) fn client(trusted_ca: Option<&str>) -> Result<reqwest::Client, reqwes
     .build()
 }
 
+/// Whether the array says "not now" instead of an answer to the request.
+pub(super) fn is_not_now(status: reqwest::StatusCode) -> bool {
+    status == reqwest::StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
+}
+
 /// Why a connection did not come about, in a few words for people.
 pub(super) fn why_unreachable(error: &reqwest::Error) -> String {
     if error.is_timeout() {
@@ -33,4 +38,22 @@ pub(super) fn why_unreachable(error: &reqwest::Error) -> String {
         Some(innermost) if !innermost.is_empty() => innermost.to_owned(),
         _ => chain,
     }
+}
+
+/// The address of an array that gives `status` to the next request, and says no more.
+#[cfg(test)]
+pub(super) async fn answering(status: u16) -> url::Url {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        let _length = connection.read(&mut request).await.unwrap();
+        let answer = format!("HTTP/1.1 {status} -\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        connection.write_all(answer.as_bytes()).await.unwrap();
+    });
+    format!("http://{address}/api/").parse().unwrap()
 }

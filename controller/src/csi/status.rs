@@ -26,7 +26,7 @@ fn code_of(error: &VolumeError) -> Code {
         VolumeError::Published { .. } | VolumeError::Exclusive { .. } => Code::FailedPrecondition,
         VolumeError::Unusable { .. } => Code::InvalidArgument,
         VolumeError::Array(error) => match error {
-            ArrayError::Unreachable { .. } => Code::Unavailable,
+            ArrayError::Unreachable { .. } | ArrayError::Busy { .. } => Code::Unavailable,
             ArrayError::Unauthorized { .. } | ArrayError::NoAccess { .. } | ArrayError::Foreign { .. } => {
                 Code::FailedPrecondition
             }

@@ -78,6 +78,9 @@ impl Client {
         if status == StatusCode::UNAUTHORIZED {
             return Err(ArrayError::Unauthorized { address: self.address.clone() });
         }
+        if http::is_not_now(status) {
+            return Err(ArrayError::Busy { call: method.to_owned(), status });
+        }
         if !status.is_success() {
             return Err(unexpected(format!("HTTP status {status}")));
         }
@@ -97,5 +100,27 @@ pub(super) fn refusal_name(error: &ArrayError) -> Option<&str> {
     match error {
         ArrayError::Refused { code, .. } => Some(code),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_array_that_is_overloaded_has_refused_nothing() {
+        for (status, busy) in [(429, true), (500, true), (503, true), (400, false)] {
+            let client = Client {
+                endpoint: http::answering(status).await,
+                http: http::client(None).unwrap(),
+                address: String::new(),
+                username: String::new(),
+                password: Secret::new(String::new()),
+                permits: Semaphore::new(1),
+            };
+            let error = client.call::<Value>("GetClusterInfo", json!({})).await.unwrap_err();
+            assert_eq!(matches!(error, ArrayError::Busy { .. }), busy, "{status}: {error}");
+            assert_eq!(error.is_final(), !busy, "{status}: {error}");
+        }
     }
 }

@@ -242,6 +242,9 @@ impl Client {
         if status == StatusCode::UNAUTHORIZED {
             return Err(ArrayError::Unauthorized { address: self.address.clone() });
         }
+        if http::is_not_now(status) {
+            return Err(ArrayError::Busy { call, status });
+        }
         if !status.is_success() {
             let detail = serde_json::from_slice::<ErrorBody>(&bytes).map(|body| body.error);
             let detail = detail.unwrap_or_else(|_| ErrorDetail {
@@ -282,5 +285,27 @@ pub(super) fn tolerate<T>(answer: Result<T, ArrayError>, codes: &[&str]) -> Resu
     match answer {
         Err(ArrayError::Refused { code, .. }) if codes.contains(&code.as_str()) => Ok(()),
         other => other.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_array_that_is_overloaded_has_refused_nothing() {
+        for (status, busy) in [(429, true), (500, true), (503, true), (400, false)] {
+            let client = Client {
+                api: http::answering(status).await,
+                http: http::client(None).unwrap(),
+                address: String::new(),
+                username: String::new(),
+                password: Secret::new(String::new()),
+                permits: Semaphore::new(1),
+            };
+            let error = client.object::<Value>("cluster", &[]).await.unwrap_err();
+            assert_eq!(matches!(error, ArrayError::Busy { .. }), busy, "{status}: {error}");
+            assert_eq!(error.is_final(), !busy, "{status}: {error}");
+        }
     }
 }
