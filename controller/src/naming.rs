@@ -24,17 +24,19 @@ pub fn element_volume(prefix: &str, name: &str) -> String {
     confined(prefix, name, '-', ELEMENT_VOLUME_LIMIT)
 }
 
-/// igroup of a node, one a controller: `<node>-<controller>`.
+/// igroup of a node, one a controller: `<node>-<controller>`. It holds no query operator of the
+/// array's REST API (`..` is a range, `*` `|` `!` `<` `>` are not allowed at all).
 pub fn igroup(node: &NodeId, controller: Uuid) -> String {
     let suffix = format!("-{controller}");
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     let room = IGROUP_LIMIT - suffix.len();
     let node = node.as_str();
-    if node.len() <= room && node.chars().all(allowed) {
+    if node.len() <= room && node.chars().all(allowed) && !node.contains("..") {
         return format!("{node}{suffix}");
     }
     let digest = digest(node);
-    let kept: String = node.chars().filter(|c| allowed(*c)).take(room - digest.len() - 1).collect();
+    let kept: String =
+        node.chars().filter(|c| *c != '.' && allowed(*c)).take(room - digest.len() - 1).collect();
     format!("{kept}-{digest}{suffix}")
 }
 
@@ -96,6 +98,19 @@ mod tests {
                 assert!(element.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{element}");
             }
         }
+    }
+
+    #[test]
+    fn the_name_of_an_igroup_is_no_query_of_several() {
+        let name = |node: &str| node.parse().map(|node: NodeId| igroup(&node, Uuid::nil()));
+        let mut tried = 0;
+        for node in ["a..z", "n.*.", "a|b", "!a", "<a", "a>..b"] {
+            let Ok(name) = name(node) else { continue };
+            tried += 1;
+            assert!(!name.contains("..") && !name.contains(['*', '|', '!', '<', '>']), "{name}");
+        }
+        assert!(tried > 0);
+        assert_ne!(name("a..z").unwrap(), name("az").unwrap());
     }
 
     #[test]

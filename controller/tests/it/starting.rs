@@ -23,6 +23,11 @@ async fn what_does_not_fit_the_array_is_one_line_that_names_the_field_within_sec
         (nas(json!({"password": "canary"})), "username or password is not accepted by".to_owned()),
         (nas(json!({"username": "nobody"})), "for user nobody: correct username or password".to_owned()),
         (nas(json!({"svm": "svm9"})), "svm svm9 does not exist, or user admin may not see it".to_owned()),
+        (nas(json!({"svm": "sv*"})), "svm sv* does not exist, or user admin may not see it".to_owned()),
+        (
+            nas(json!({"defaults": {"exportPolicy": "def*"}})),
+            "defaults.exportPolicy def* does not exist on SVM svm1".to_owned(),
+        ),
         (
             nas(json!({"dataLIF": "192.0.2.9"})),
             "dataLIF 192.0.2.9 is not an NFS data LIF of SVM svm1".to_owned(),

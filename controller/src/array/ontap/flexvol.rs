@@ -20,6 +20,7 @@ const BUSY_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug, Deserialize)]
 pub(super) struct FlexVol {
     pub(super) uuid: String,
+    name: String,
     #[serde(default)]
     comment: String,
     #[serde(default)]
@@ -61,7 +62,12 @@ impl Ontap {
             ("name", name),
             ("fields", "uuid,name,comment,nas.path,nas.export_policy.name"),
         ];
-        Ok(self.client.records("storage/volumes", &query).await?.into_iter().next())
+        Ok(self
+            .client
+            .records("storage/volumes", &query)
+            .await?
+            .into_iter()
+            .find(|volume: &FlexVol| volume.name == name))
     }
 
     /// The FlexVol of a volume, which must be there and be ours.

@@ -59,6 +59,7 @@ struct Name {
 #[derive(Debug, Deserialize)]
 struct Lun {
     uuid: String,
+    name: String,
     serial_number: String,
     space: Space,
     #[serde(default)]
@@ -82,12 +83,15 @@ struct Attribute {
 #[derive(Debug, Deserialize)]
 struct Igroup {
     uuid: String,
+    name: String,
     #[serde(default)]
     initiators: Vec<Name>,
 }
 
 #[derive(Debug, Deserialize)]
 struct LunMap {
+    lun: Name,
+    igroup: Name,
     logical_unit_number: u16,
 }
 
@@ -145,9 +149,9 @@ impl Ontap {
         let query = [
             ("svm.uuid", self.svm_uuid.as_str()),
             ("name", path),
-            ("fields", "serial_number,space.size,location.node.name,attributes.name,attributes.value"),
+            ("fields", "name,serial_number,space.size,location.node.name,attributes.name,attributes.value"),
         ];
-        Ok(self.client.records("storage/luns", &query).await?.into_iter().next())
+        Ok(self.client.records("storage/luns", &query).await?.into_iter().find(|lun: &Lun| lun.name == path))
     }
 
     async fn require_lun(&self, path: &str) -> Result<Lun, ArrayError> {
@@ -230,7 +234,12 @@ impl Ontap {
     async fn find_igroup(&self, name: &str) -> Result<Option<Igroup>, ArrayError> {
         let query =
             [("svm.uuid", self.svm_uuid.as_str()), ("name", name), ("fields", "uuid,name,initiators.name")];
-        Ok(self.client.records("protocols/san/igroups", &query).await?.into_iter().next())
+        Ok(self
+            .client
+            .records("protocols/san/igroups", &query)
+            .await?
+            .into_iter()
+            .find(|igroup: &Igroup| igroup.name == name))
     }
 
     /// The node's igroup, holding its initiator and no other: the name ends in our own uuid, so an
@@ -269,9 +278,14 @@ impl Ontap {
             ("svm.uuid", self.svm_uuid.as_str()),
             ("lun.name", lun),
             ("igroup.name", igroup),
-            ("fields", "logical_unit_number"),
+            ("fields", "logical_unit_number,lun.name,igroup.name"),
         ];
-        Ok(self.client.records("protocols/san/lun-maps", &query).await?.into_iter().next())
+        Ok(self
+            .client
+            .records("protocols/san/lun-maps", &query)
+            .await?
+            .into_iter()
+            .find(|map: &LunMap| map.lun.name == lun && map.igroup.name == igroup))
     }
 
     async fn ensure_map(&self, lun: &str, igroup: &str) -> Result<u16, ArrayError> {
@@ -328,6 +342,7 @@ mod tests {
     fn the_serial_of_a_lun_gives_the_identity_its_device_shows() {
         let lun = |serial: &str| Lun {
             uuid: String::new(),
+            name: String::new(),
             serial_number: serial.to_owned(),
             space: Space { size: 1 },
             location: Location::default(),

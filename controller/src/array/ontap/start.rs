@@ -203,6 +203,9 @@ impl Check<'_> {
             .records("svm/svms", &[("name", wanted.unwrap_or("*")), ("fields", "name,uuid")])
             .await
             .map_err(|error| self.failed(error))?;
+        // The array takes `*`, `|` and `..` in a name for operators; a file means what it says.
+        let found: Vec<Named> =
+            found.into_iter().filter(|svm| wanted.is_none_or(|wanted| svm.name == wanted)).collect();
         let user = &self.connection.username;
         let svm = match (found.as_slice(), wanted) {
             ([svm], _) => svm,
