@@ -110,7 +110,9 @@ impl From<BackendError> for Status {
             BackendError::Config(_) => Self::invalid_argument(message),
             BackendError::Exists { .. } => Self::already_exists(message),
             BackendError::NotFound { .. } => Self::not_found(message),
-            BackendError::InUse { .. } => Self::failed_precondition(message),
+            BackendError::InUse { .. } | BackendError::OtherArray { .. } => {
+                Self::failed_precondition(message)
+            }
             BackendError::Offline { .. } => Self::unavailable(message),
             BackendError::Store(_) => Self::internal(message),
         }

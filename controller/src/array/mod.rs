@@ -122,6 +122,15 @@ impl Array {
         }
     }
 
+    /// What stays the same however the array is addressed, and differs between any two: the uuid of
+    /// the SVM; the cluster's unique ID with the account.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Element(element) => element.identity(),
+            Self::Ontap(ontap) => ontap.identity(),
+        }
+    }
+
     /// Where volumes can be put.
     pub fn pools(&self) -> &[Pool] {
         match self {

@@ -42,6 +42,16 @@ pub enum BackendError {
         /// How many.
         volumes: usize,
     },
+    /// The file names another array than the one that has the backend's volumes.
+    #[error(
+        "backend {name} has {volumes} volume(s) on another SVM or cluster than this file names: correct the file, or write another backendName"
+    )]
+    OtherArray {
+        /// The name.
+        name: String,
+        /// How many.
+        volumes: usize,
+    },
     /// The backend cannot be used now.
     #[error("backend {name} is offline: {reason}")]
     Offline {
@@ -215,11 +225,20 @@ impl Backends {
         }
         let array = Array::start(&config, self.owner).await?;
         let name = config.name.clone().unwrap_or_else(|| array.default_name());
+        let identity = array.identity();
         let _alone = self.membership.write().await;
         let former = self.by_name.read().get(&name).cloned();
         let uuid = match former {
             Some(_) if !replace => return Err(BackendError::Exists { name }),
-            Some(former) => former.uuid,
+            Some(former) => {
+                let recorded = records.iter().find(|record| record.name == name);
+                let recorded = recorded.and_then(|record| record.array.as_deref());
+                let volumes = self.volumes_of(&name).await?;
+                if recorded.is_some_and(|recorded| recorded != identity) && volumes > 0 {
+                    return Err(BackendError::OtherArray { name, volumes });
+                }
+                former.uuid
+            }
             None => Uuid::new_v4(),
         };
         self.store
@@ -228,6 +247,7 @@ impl Backends {
                 name: name.clone(),
                 file_name: file.to_owned(),
                 content: String::from_utf8_lossy(content).into_owned(),
+                array: Some(identity),
             })
             .await?;
         let backend = Arc::new(Backend {
@@ -243,6 +263,11 @@ impl Backends {
         Ok(backend)
     }
 
+    async fn volumes_of(&self, name: &str) -> Result<usize, StoreError> {
+        let volumes = self.store.all::<VolumeRecord>().await?;
+        Ok(volumes.iter().filter(|volume| volume.backend == name).count())
+    }
+
     /// Forgets a backend that holds no volume. Nothing on the array is touched.
     ///
     /// # Errors
@@ -250,8 +275,7 @@ impl Backends {
     pub async fn delete(&self, name: &str) -> Result<(), BackendError> {
         let _alone = self.membership.write().await;
         self.require(name)?;
-        let volumes = self.store.all::<VolumeRecord>().await?;
-        let volumes = volumes.iter().filter(|volume| volume.backend == name).count();
+        let volumes = self.volumes_of(name).await?;
         if volumes > 0 {
             return Err(BackendError::InUse { name: name.to_owned(), volumes });
         }

@@ -65,6 +65,9 @@ pub struct BackendRecord {
     pub file_name: String,
     /// The file as it was, credentials included.
     pub content: String,
+    /// Which array it was registered with (`Array::identity`); absent in records of older builds.
+    #[serde(default)]
+    pub array: Option<String>,
 }
 
 impl core::fmt::Debug for BackendRecord {

@@ -84,8 +84,13 @@ impl Running {
 
     /// Kills it at once, and starts it again on the same state.
     pub(crate) async fn crash(&mut self) {
-        self.process.take().unwrap().kill().await.unwrap();
+        self.kill().await;
         self.spawn_again().await;
+    }
+
+    /// Kills it at once.
+    pub(crate) async fn kill(&mut self) {
+        self.process.take().unwrap().kill().await.unwrap();
     }
 
     async fn spawn_again(&mut self) {
@@ -240,7 +245,12 @@ pub(crate) struct OntapArray {
 impl OntapArray {
     /// `export_rules`: client matches of the policy `default`.
     pub(crate) async fn start(export_rules: &[&str]) -> Self {
-        let mut arguments = vec!["ontap-sim", "--svm", "svm1", "--seed", "7"];
+        Self::start_seeded("7", export_rules).await
+    }
+
+    /// Arrays of different seeds are different arrays.
+    pub(crate) async fn start_seeded(seed: &str, export_rules: &[&str]) -> Self {
+        let mut arguments = vec!["ontap-sim", "--svm", "svm1", "--seed", seed];
         for rule in export_rules {
             arguments.extend(["--default-export-rule", rule]);
         }

@@ -126,6 +126,24 @@ async fn a_wrong_backend_file_on_the_command_line_is_one_line_and_no_sockets() {
 }
 
 #[tokio::test]
+async fn a_backend_with_volumes_does_not_move_to_another_array() {
+    let (first, other) = (OntapArray::start(&[]).await, OntapArray::start_seeded("8", &[]).await);
+    let mut running = Running::start().await;
+    running.create_backend(&first.backend("ontap-nas", &json!({}))).await.unwrap();
+    running.create(claim("pvc-1", &[])).await.unwrap();
+    running.kill().await;
+    let file = running.path("moved.json");
+    std::fs::write(&file, other.backend("ontap-nas", &json!({})).to_string()).unwrap();
+    let mut moved = command(running.directory.path());
+    let output = moved.arg("--backend").arg(&file).env("TINE_LOG", "error").output();
+    let output = tokio::time::timeout(Duration::from_secs(20), output).await.expect("it ends").unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(line.lines().count(), 1, "{line}");
+    assert!(line.contains("backend ontap-nas has 1 volume(s) on another SVM or cluster"), "{line}");
+}
+
+#[tokio::test]
 async fn a_second_controller_on_the_same_sockets_is_refused() {
     let running = Running::start().await;
     let output = command(running.directory.path()).env("TINE_LOG", "error").output().await.unwrap();

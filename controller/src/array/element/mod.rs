@@ -37,6 +37,8 @@ pub struct Element {
     client: Client,
     owner: Owner,
     svip: SocketAddr,
+    /// The cluster's unique ID.
+    cluster: String,
     account: u64,
     emulate_512: bool,
     types: Vec<QosType>,
@@ -96,6 +98,10 @@ struct Account {
 impl Element {
     pub(super) fn default_name(&self) -> String {
         format!("solidfire_{}", self.svip.ip())
+    }
+
+    pub(super) fn identity(&self) -> String {
+        format!("cluster {} account {}", self.cluster, self.account)
     }
 
     pub(super) fn pools(&self) -> &[Pool] {

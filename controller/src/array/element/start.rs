@@ -24,6 +24,8 @@ struct ClusterInfoAnswer {
 struct ClusterInfo {
     #[serde(default)]
     svip: String,
+    #[serde(rename = "uniqueID")]
+    unique_id: String,
     #[serde(default)]
     encryption_at_rest_state: String,
 }
@@ -70,6 +72,7 @@ impl Element {
             client,
             owner,
             svip: solidfire.svip,
+            cluster: info.cluster_info.unique_id,
             account,
             emulate_512: solidfire.emulate_512,
             types: solidfire.types.clone(),

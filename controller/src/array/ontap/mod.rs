@@ -59,6 +59,10 @@ impl Ontap {
         format!("{driver}_{}", self.data_lif)
     }
 
+    pub(super) fn identity(&self) -> String {
+        format!("svm {}", self.svm_uuid)
+    }
+
     pub(super) fn pools(&self) -> &[Pool] {
         &self.pools
     }
