@@ -7,7 +7,7 @@ mod model;
 
 use std::path::Path;
 
-use agent_core::facts::{Facts, Probe};
+use agent_core::facts::{Facts, Probe, SessionState};
 use agent_core::intent::{Intent, Publish, Stage, Unpublish, Unstage, Usage};
 use agent_core::progress::Progress;
 use agent_core::record::{self, StageRecord};
@@ -326,6 +326,29 @@ fn a_stranger_at_the_volumes_number_is_told_in_one_sentence() {
     let refusal = end.refusal();
     assert_eq!(refusal.hazard.to_string(), "H02", "{text}");
     assert!(!refusal.to_string().contains("  "), "{refusal}");
+}
+
+#[test]
+fn a_session_that_a_neighbours_login_is_making_is_waited_for() {
+    let (mut world, iscsi) = world(Data::Zeros);
+    let other = lun(2, Data::Zeros);
+    let second = attachment(&target("a"), 4, &other);
+    world.luns.insert((target("a"), 4), other);
+    fly(&mut world, &Intent::Stage(stage(PublishContext::Iscsi(iscsi), Usage::Block)), None);
+    let mut neighbour = stage(PublishContext::Iscsi(second), Usage::Block);
+    neighbour.volume = "vol-2".parse().unwrap();
+    neighbour.staging = "/staging-2".parse().unwrap();
+    let mut observed = 0;
+    let mut disturb = |facts: &mut Facts| {
+        observed += 1;
+        if let (1, Some(session)) = (observed, facts.sessions.last_mut()) {
+            session.state = SessionState::Free;
+        }
+    };
+    let intent = Intent::Stage(neighbour);
+    let (end, text, _) = fly_with(&mut world, &intent, None, Progress::default(), &mut disturb);
+    assert!(end.is_fulfilled(), "{text}");
+    assert_eq!((world.sessions(), world.disks()), (2, 4), "both paths of both volumes: {text}");
 }
 
 #[test]

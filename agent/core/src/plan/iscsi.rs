@@ -82,13 +82,14 @@ fn live<'a>(facts: &'a Facts, iscsi: &IscsiAttachment) -> Vec<&'a SessionFact> {
     facts.sessions.iter().filter(|session| is_live(session)).filter(offered).collect()
 }
 
-/// Logs in to every portal that has no session, all at once.
+/// Logs in to every portal that has no usable session, all at once. One that is there and not usable
+/// may be another volume's login under way: its end is waited for, not taken for a lost path.
 fn sessions(iscsi: &IscsiAttachment, facts: &Facts, progress: &Progress) -> Result<Option<Plan>, Refusal> {
     let live = live(facts, iscsi);
     let missing = iscsi.portals.iter().filter(|portal| {
         let address = portal.socket_addr();
-        let exists = facts.sessions.iter().any(|session| session.portal.socket_addr() == address);
-        !exists && !progress.tried_login(address)
+        let usable = live.iter().any(|session| session.portal.socket_addr() == address);
+        !usable && !progress.tried_login(address)
     });
     let steps: Vec<Step> = missing
         .map(|portal| Step::LogIn {

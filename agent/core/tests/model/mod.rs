@@ -359,6 +359,9 @@ impl World {
                 if self.chap.is_some() && (!authenticated || context.chap != self.chap) {
                     return fail(Disposition::Refused, "authentication failed");
                 }
+                if self.sessions.iter().any(|known| known.target == target && known.portal == portal) {
+                    return Ok(Outcome::AlreadySo);
+                }
                 let sid = self.number();
                 self.sessions.push(Session { sid, target, portal });
                 return changed;
