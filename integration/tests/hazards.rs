@@ -180,6 +180,31 @@ async fn completed(lab: &Lab, bound: &Bound, in_use: &InUse, worker: &Worker) ->
 }
 
 #[test]
+fn two_volumes_of_one_target_are_staged_together_on_a_fresh_node() -> Result<()> {
+    play(async |lab: &Lab| {
+        let (worker, _) = lab.workers();
+        let calls = lab.orchestrator();
+        let first = calls.provision(&san("pvc-0a2a2d10-0000-4000-8000-000000000001")).await?;
+        let second = calls.provision(&san("pvc-0a2a2d10-0000-4000-8000-000000000002")).await?;
+        // The target has no session and no node record here yet.
+        let (one, two) = tokio::join!(calls.attach(&first, worker), calls.attach(&second, worker));
+        let (one, two) = (one.context("the first volume")?, two.context("the second volume")?);
+        for in_use in [&one, &two] {
+            written_is_read(in_use, worker).await?;
+        }
+        let paths = worker.shell("multipathd show paths raw format '%m %t'").await?;
+        let active = paths.lines().filter(|line| line.contains(" active")).count();
+        ensure!(active == 4, "{active} active paths instead of two for each volume:\n{paths}");
+        let (one, two) =
+            tokio::join!(calls.detach(&first, &one, worker), calls.detach(&second, &two, worker));
+        one.context("the first volume")?;
+        two.context("the second volume")?;
+        calls.delete(&first).await?;
+        calls.delete(&second).await
+    })
+}
+
+#[test]
 fn a_publish_that_comes_again_mounts_nothing_more() -> Result<()> {
     play(async |lab: &Lab| {
         let (worker, _) = lab.workers();
