@@ -277,7 +277,9 @@ fn fit(
         let why = format!("it would make {} of it, over {whose} {}", format_bytes(size), format_bytes(limit));
         Err((Obstacle::Size, why))
     };
+    let largest = array.largest();
     match (request.limit, config.limit_volume_size) {
+        _ if size > largest => too_big(largest, "the array's maximum of"),
         (Some(limit), _) if size > limit => too_big(limit, "the request's limit of"),
         (_, Some(limit)) if size > limit => too_big(limit, "the backend's limitVolumeSize of"),
         _ => Ok(size),

@@ -165,6 +165,14 @@ impl Array {
         }
     }
 
+    /// Bytes of the largest volume the array makes.
+    pub fn largest(&self) -> u64 {
+        match self {
+            Self::Element(_) => element::LARGEST_VOLUME,
+            Self::Ontap(ontap) => ontap.largest(),
+        }
+    }
+
     /// The name on the array of the volume that a claim calls `name`.
     pub fn internal_name(&self, prefix: &str, name: &str) -> String {
         match self {

@@ -5,7 +5,7 @@ use csi_proto::v1::volume_capability::access_mode::Mode;
 use serde_json::json;
 use tonic::Code;
 
-use crate::harness::{OntapArray, Running, claim, mount};
+use crate::harness::{OntapArray, Running, SolidFireArray, claim, mount};
 
 type Change = fn(&mut v1::CreateVolumeRequest);
 
@@ -175,4 +175,29 @@ async fn what_is_advertised_works_and_the_rest_says_unimplemented() {
     assert_eq!(info.name, "csi.tine.dev");
     let probe = identity.probe(v1::ProbeRequest {}).await.unwrap().into_inner();
     assert_eq!(probe.ready, Some(true));
+}
+
+#[tokio::test]
+async fn a_size_no_array_has_is_refused_as_such_on_every_driver() {
+    let (ontap, solidfire) = (OntapArray::start(&[]).await, SolidFireArray::start().await);
+    let running = Running::start().await;
+    for file in [
+        ontap.backend("ontap-nas", &json!({"defaults": {"snapshotReserve": "10"}})),
+        ontap.backend("ontap-san", &json!({})),
+        solidfire.backend(&json!({})),
+    ] {
+        running.create_backend(&file).await.unwrap();
+    }
+    for driver in ["ontap-nas", "ontap-san", "solidfire-san"] {
+        for bytes in [i64::MAX, i64::MAX / 11, 184_467_440_737_095_517, 1_677_019_461_246_322_925] {
+            let mut request = claim("pvc-1", &[("backendType", driver)]);
+            request.capacity_range = Some(v1::CapacityRange { required_bytes: bytes, limit_bytes: 0 });
+            let refused = running.create(request).await.unwrap_err();
+            assert!(
+                refused.code() == Code::OutOfRange && refused.message().contains("the array's maximum of"),
+                "{driver} {bytes}: {refused:?}"
+            );
+        }
+    }
+    assert!(!running.log().contains("panicked"));
 }

@@ -24,6 +24,8 @@ use client::{Client, refusal_name};
 
 /// Smallest volume.
 const MINIMUM_VOLUME: u64 = 1_000_000_000;
+/// Largest volume, 16 TiB (Element API, CreateVolume).
+pub(super) const LARGEST_VOLUME: u64 = 16 << 40;
 /// Sizes are multiples of this.
 const STEP: u64 = 1 << 20;
 /// A new volume becomes active in this time or not at all.

@@ -26,6 +26,10 @@ use client::Client;
 
 /// Smallest FlexVol, 20 MiB (ONTAP 9 limits).
 const MINIMUM_VOLUME: u64 = 20 << 20;
+/// Largest FlexVol, 300 TB, with its snapshot reserve (ONTAP 9.12.1P2 and later).
+const LARGEST_FLEXVOL: u64 = 300 << 40;
+/// Largest LUN, 128 TB (ONTAP 9.12.1P2 and later).
+const LARGEST_LUN: u64 = 128 << 40;
 /// Sizes are multiples of the file system's block.
 const BLOCK: u64 = 4096;
 
@@ -71,6 +75,15 @@ impl Ontap {
         match self.protocol {
             Driver::Nas(_) => Protocol::File,
             Driver::San { .. } => Protocol::Block,
+        }
+    }
+
+    pub(super) fn largest(&self) -> u64 {
+        match self.protocol {
+            Driver::Nas(_) => {
+                LARGEST_FLEXVOL / 100 * (100 - u64::from(self.defaults.snapshot_reserve.min(90)))
+            }
+            Driver::San { .. } => LARGEST_LUN,
         }
     }
 
