@@ -57,7 +57,7 @@ fn a_stopped_daemon_is_named_with_its_cure_and_the_same_call_succeeds_once_it_ru
             for part in [format!("{daemon} does not answer"), format!("start {daemon}")] {
                 ensure!(refused.message().contains(&part), "`{part}` is not in: {}", refused.message());
             }
-            leftovers::compare(lab, &before).await.with_context(|| format!("with {daemon} stopped"))?;
+            leftovers::compare_nodes(lab, &before).await.with_context(|| format!("with {daemon} stopped"))?;
 
             worker.spawn_shell(daemon, &format!("exec {command}")).await?;
             worker.await_shell(&format!("{answers} >/dev/null 2>&1"), DAEMON_MOVES).await?;
@@ -66,7 +66,7 @@ fn a_stopped_daemon_is_named_with_its_cure_and_the_same_call_succeeds_once_it_ru
             worker.shell(&format!("echo used > '{}/file' && sync", in_use.target)).await?;
             calls.unpublish(&in_use, worker).await?;
             calls.unstage(&in_use, worker).await?;
-            leftovers::compare(lab, &before).await?;
+            leftovers::compare_nodes(lab, &before).await?;
         }
         calls.revoke(&bound, worker).await?;
         calls.delete(&bound).await
@@ -118,7 +118,7 @@ async fn without_module(lab: &Lab, worker: &Worker, claim: &Claim, module: &str,
     for part in [lack, &cure] {
         ensure!(refused.message().contains(part), "`{part}` is not in: {}", refused.message());
     }
-    leftovers::compare(lab, &before).await.with_context(|| format!("without {module}"))?;
+    leftovers::compare_nodes(lab, &before).await.with_context(|| format!("without {module}"))?;
     calls.revoke(&bound, worker).await?;
     calls.delete(&bound).await
 }

@@ -135,7 +135,7 @@ fn a_stage_whose_agent_is_killed_is_completed_or_undone_by_the_next_agent() -> R
                 End::Completed => completed(lab, &bound, &in_use, worker).await.context(when.clone())?,
                 End::Undone => lab.orchestrator().unstage(&in_use, worker).await.context(when.clone())?,
             }
-            leftovers::compare(lab, &before).await.context(when)?;
+            leftovers::compare_nodes(lab, &before).await.context(when)?;
             lab.orchestrator().revoke(&bound, worker).await?;
             lab.orchestrator().delete(&bound).await?;
         }

@@ -43,13 +43,28 @@ async fn arrays(lab: &Lab) -> Result<Vec<Value>> {
     Ok(shown)
 }
 
-/// Compares with [`before`].
+/// Compares nodes and arrays with [`before`], when every volume since is deleted.
 ///
 /// # Errors
 /// When something is left, or something is missing.
 pub async fn compare(lab: &Lab, before: &Before) -> Result<()> {
-    let (first, second) = lab.workers();
     lab.timeline().heading("e. after all unstages: nothing is left");
+    compare_nodes(lab, before).await?;
+    let after = arrays(lab).await?;
+    ensure!(after == before.arrays, "the arrays keep:\nbefore {:#?}\nafter {after:#?}", before.arrays);
+    lab.timeline().prove(
+        "e",
+        "both nodes show the same block devices, maps, mounts and sessions as before, both arrays the same objects",
+    );
+    Ok(())
+}
+
+/// Compares the nodes alone, while volumes are still there.
+///
+/// # Errors
+/// When something is left, or something is missing.
+pub async fn compare_nodes(lab: &Lab, before: &Before) -> Result<()> {
+    let (first, second) = lab.workers();
     for (worker, before) in [first, second].into_iter().zip(&before.nodes) {
         let since = Instant::now();
         let after = worker.state().await?;
@@ -64,11 +79,5 @@ pub async fn compare(lab: &Lab, before: &Before) -> Result<()> {
         ensure!(left.is_empty(), "{} keeps records of volumes that are gone: {left:?}", worker.name());
         lab.timeline().row("sysfs, dm, mountinfo, sessions as before", worker.name(), since, "");
     }
-    let after = arrays(lab).await?;
-    ensure!(after == before.arrays, "the arrays keep:\nbefore {:#?}\nafter {after:#?}", before.arrays);
-    lab.timeline().prove(
-        "e",
-        "both nodes show the same block devices, maps, mounts and sessions as before, both arrays the same objects",
-    );
     Ok(())
 }
