@@ -2,7 +2,7 @@
 //!
 //! Made by [`crate::plan`], checked by the lint, printed into the log, applied by `agent-linux`.
 //! A step converges: applied to a world where its effect is already there, it answers
-//! [`crate::outcome::Change::AlreadySo`]. A step that consumes a witness is applied at most once.
+//! [`crate::outcome::Outcome::AlreadySo`]. A step that consumes a witness is applied at most once.
 
 use std::net::IpAddr;
 use std::time::Duration;
