@@ -1,5 +1,5 @@
 //! A small array for foreign initiators: one ONTAP-like target with ALUA on every address given,
-//! one SolidFire-like target with CHAP. `serve 127.0.0.1:13260 127.0.0.1:13261`; ends with stdin.
+//! one SolidFire-like target with CHAP. `serve_luns 127.0.0.1:13260 127.0.0.1:13261`; ends with stdin.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
 //! Serves one tree to everyone, for a try with foreign clients:
-//! `serve 127.0.0.1:2049 /vol1 1073741824 [portmap address]`.
+//! `serve_exports 127.0.0.1:2049 /vol1 1073741824 [portmap address]`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
