@@ -32,7 +32,7 @@ mod tls;
 
 pub use arguments::{ArgumentError, FrontArguments};
 pub use auth::{BasicAuth, Denied, Password, User};
-pub use control::{ControlError, Controlled, Digest, PortalSelector, control_router};
+pub use control::{ControlError, Controlled, Digest, Happening, PortalSelector, control_router};
 pub use levers::PortalFault;
 pub use ready::{ReadyError, announce_ready};
 pub use serve::{ServeError, Serving, bind, serve_http, serve_https};

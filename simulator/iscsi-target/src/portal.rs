@@ -11,6 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::transport::reset_on_drop;
+
 /// Connections one portal serves at once; further ones wait in the backlog.
 const MAX_CONNECTIONS: usize = 1024;
 /// Pause after the system refused a listener or a connection (out of descriptors).
@@ -122,6 +124,10 @@ impl Acceptor {
                 accepted = accept(self.address, &mut self.listener, fault, &slots) => accepted,
             };
             if let Some((stream, peer, slot)) = accepted {
+                if matches!(fault, PortalFault::Reset) {
+                    reset_on_drop(&stream);
+                    continue;
+                }
                 let serve = connect(stream, peer, self.stop.child_token());
                 tokio::spawn(async move {
                     serve.await;
@@ -146,7 +152,7 @@ async fn accept(
         }
         // The system completes the handshake; nobody ever answers.
         PortalFault::Blackhole => std::future::pending().await,
-        PortalFault::None => {}
+        PortalFault::None | PortalFault::Reset | PortalFault::Slow(_) | PortalFault::DropAfter { .. } => {}
     }
     let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     let listener = match place {

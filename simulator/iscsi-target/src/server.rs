@@ -67,9 +67,15 @@ impl IscsiServer {
     /// A server with no portal and no target.
     #[must_use]
     pub fn new(events: EventLog) -> Self {
+        Self::with_levers(events, Levers::new())
+    }
+
+    /// A server with no portal and no target that obeys `levers`.
+    #[must_use]
+    pub fn with_levers(events: EventLog, levers: Levers) -> Self {
         let inner = Inner {
             events,
-            levers: Levers::new(),
+            levers,
             registry: Arc::new(Registry::default()),
             bound: Mutex::new(HashMap::new()),
         };

@@ -1,12 +1,15 @@
 //! The event log: what the array did, in order, for tests and the status page.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::watch;
 
 /// Events kept by [`EventLog::default`]; older ones are forgotten first.
 const DEFAULT_CAPACITY: usize = 4096;
@@ -24,13 +27,35 @@ pub struct Event {
     pub fields: Value,
 }
 
-/// A bounded ring of [`Event`]s. Clones share the same ring.
-#[derive(Clone, Debug)]
-pub struct EventLog {
-    ring: Arc<Mutex<Ring>>,
+impl Event {
+    /// Whether every field of `wanted` (an object) is there with the same value.
+    #[must_use]
+    pub fn has(&self, wanted: &Value) -> bool {
+        match wanted {
+            Value::Object(wanted) => wanted.iter().all(|(name, value)| self.fields.get(name) == Some(value)),
+            Value::Null => true,
+            other => self.fields == *other,
+        }
+    }
 }
 
-#[derive(Debug)]
+/// Called with each event, before [`EventLog::record`] returns.
+type Tap = Box<dyn Fn(&Event) + Send + Sync>;
+
+/// A bounded ring of [`Event`]s. Clones share the same ring.
+#[derive(Clone)]
+pub struct EventLog {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    ring: Mutex<Ring>,
+    /// Whether [`EventLog::trace`] records.
+    tracing: AtomicBool,
+    taps: RwLock<Vec<Tap>>,
+    next: watch::Sender<u64>,
+}
+
 struct Ring {
     capacity: usize,
     next: u64,
@@ -54,29 +79,111 @@ impl EventLog {
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         let ring = Ring { capacity, next: 0, events: VecDeque::new() };
-        Self { ring: Arc::new(Mutex::new(ring)) }
+        let shared = Shared {
+            ring: Mutex::new(ring),
+            tracing: AtomicBool::new(false),
+            taps: RwLock::default(),
+            next: watch::Sender::new(0),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Appends an event; forgets the oldest when the ring is full.
     pub fn record(&self, kind: &str, fields: Value) {
-        let mut ring = self.ring.lock();
-        let event = Event { sequence: ring.next, at: SystemTime::now(), kind: kind.to_owned(), fields };
-        ring.next += 1;
-        ring.events.push_back(event);
-        while ring.events.len() > ring.capacity {
-            ring.events.pop_front();
+        let event = {
+            let mut ring = self.shared.ring.lock();
+            let event = Event { sequence: ring.next, at: SystemTime::now(), kind: kind.to_owned(), fields };
+            ring.next += 1;
+            ring.events.push_back(event.clone());
+            while ring.events.len() > ring.capacity {
+                ring.events.pop_front();
+            }
+            event
+        };
+        // Outside the ring's lock: a tap may record, too.
+        for tap in self.shared.taps.read().iter() {
+            tap(&event);
         }
+        self.shared.next.send_replace(event.sequence + 1);
+    }
+
+    /// Appends an event of the data path (a SCSI command, an RPC call) if these are wanted. `fields`
+    /// is not called where they are not, so that the fast path pays one atomic load.
+    pub fn trace(&self, kind: &str, fields: impl FnOnce() -> Value) {
+        if self.traces() {
+            self.record(kind, fields());
+        }
+    }
+
+    /// Whether events of the data path are recorded.
+    #[must_use]
+    pub fn traces(&self) -> bool {
+        self.shared.tracing.load(Ordering::Acquire)
+    }
+
+    /// Starts or ends the recording of events of the data path.
+    pub fn set_tracing(&self, on: bool) {
+        self.shared.tracing.store(on, Ordering::Release);
+    }
+
+    /// Calls `tap` with each event from now on, before the call that recorded it returns: what the
+    /// tap does is true for whatever the data plane does next. It must not call this method, and
+    /// must not wait.
+    pub fn tap(&self, tap: impl Fn(&Event) + Send + Sync + 'static) {
+        self.shared.taps.write().push(Box::new(tap));
     }
 
     /// The events still in the ring, oldest first.
     #[must_use]
     pub fn snapshot(&self) -> Vec<Event> {
-        self.ring.lock().events.iter().cloned().collect()
+        self.since(0)
+    }
+
+    /// The events still in the ring from number `sequence` on, oldest first.
+    #[must_use]
+    pub fn since(&self, sequence: u64) -> Vec<Event> {
+        let ring = self.shared.ring.lock();
+        let first = ring.next - ring.events.len() as u64;
+        let skip = usize::try_from(sequence.saturating_sub(first)).unwrap_or(usize::MAX);
+        ring.events.iter().skip(skip).cloned().collect()
+    }
+
+    /// The number that the next event will have, now and as it changes.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.shared.next.subscribe()
+    }
+
+    /// The first event from number `sequence` on that `wanted` accepts; waits for it if there is
+    /// none yet. The caller has the deadline.
+    pub async fn await_event(&self, mut sequence: u64, wanted: impl Fn(&Event) -> bool) -> Event {
+        let mut next = self.watch();
+        loop {
+            next.mark_unchanged();
+            for event in self.since(sequence) {
+                sequence = event.sequence + 1;
+                if wanted(&event) {
+                    return event;
+                }
+            }
+            if next.changed().await.is_err() {
+                // The sender lives as long as this log does.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for EventLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLog").field("next", &self.shared.ring.lock().next).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
@@ -89,5 +196,29 @@ mod tests {
         }
         let seen: Vec<_> = log.snapshot().into_iter().map(|e| (e.sequence, e.fields)).collect();
         assert_eq!(seen, [(1, json!({ "n": 1 })), (2, json!({ "n": 2 }))]);
+        assert_eq!(log.since(2).len(), 1);
+        assert!(log.since(3).is_empty() && log.since(u64::MAX).is_empty());
+    }
+
+    #[test]
+    fn the_data_path_is_recorded_only_when_asked() {
+        let log = EventLog::new();
+        log.trace("scsi.command", || unreachable!("built for nobody"));
+        log.set_tracing(true);
+        log.trace("scsi.command", || json!({ "opcode": 0x28 }));
+        assert!(log.snapshot()[0].has(&json!({ "opcode": 0x28 })));
+        assert!(!log.snapshot()[0].has(&json!({ "opcode": 0x2a })));
+    }
+
+    #[tokio::test]
+    async fn one_who_waits_gets_the_event_that_is_there_already_or_comes_later() {
+        let log = EventLog::new();
+        log.record("a", Value::Null);
+        let (other, deadline) = (log.clone(), Duration::from_secs(10));
+        let waiter = tokio::spawn(async move { other.await_event(0, |event| event.kind == "b").await });
+        let first = tokio::time::timeout(deadline, log.await_event(0, |event| event.kind == "a"));
+        assert_eq!(first.await.unwrap().sequence, 0);
+        log.record("b", Value::Null);
+        assert_eq!(tokio::time::timeout(deadline, waiter).await.unwrap().unwrap().sequence, 1);
     }
 }

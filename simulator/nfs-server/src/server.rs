@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use levers::EventLog;
+use levers::{EventLog, Levers, NfsLever};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
@@ -28,6 +28,8 @@ struct Shared {
     dispatcher: Dispatcher,
     /// The tasks of each bound address. Dropping them closes its sockets and connections.
     bound: Mutex<HashMap<SocketAddr, JoinSet<()>>>,
+    levers: Levers,
+    lever: NfsLever,
 }
 
 /// A LIF that could not be brought up.
@@ -51,11 +53,18 @@ impl NfsServer {
     /// `nfs.mount`, `nfs.mount_refused` and `nfs.unmount`, each with client and path.
     #[must_use]
     pub fn new(events: EventLog) -> Self {
+        Self::with_levers(events, Levers::new(), "")
+    }
+
+    /// Such a server that obeys the levers of its LIFs and those called `name`.
+    #[must_use]
+    pub fn with_levers(events: EventLog, levers: Levers, name: &str) -> Self {
         let exports = Arc::<Exports>::default();
         let nfs: Arc<dyn Service> = Arc::new(Nfs3::new(exports.clone(), rand::random()));
         let mount: Arc<dyn Service> = Arc::new(Mount3::new(exports.clone(), events));
         let dispatcher = Dispatcher::new([nfs, mount]);
-        Self { shared: Arc::new(Shared { exports, dispatcher, bound: Mutex::default() }) }
+        let lever = levers.nfs(name);
+        Self { shared: Arc::new(Shared { exports, dispatcher, bound: Mutex::default(), levers, lever }) }
     }
 
     /// Serves NFS v3 and MOUNT v3 at `address` (port 0: any free one) until [`Self::unbind`].

@@ -2,23 +2,37 @@
 //! A harness reads the event log and the state there, proves that a LUN's bytes did not change,
 //! and pulls levers.
 //!
-//! | request | answer |
+//! | request | body → answer |
 //! |---|---|
 //! | `GET /sim/v1/events[?since=N]` | the event log, oldest first, from number N on |
+//! | `GET /sim/v1/events/stream[?since=N]` | the same, one JSON object a line, and then each event as it comes |
+//! | `PUT /sim/v1/trace` | `{"on":true}`: SCSI commands and NFS calls are events, too |
 //! | `GET /sim/v1/state` | the array's state |
 //! | `GET /sim/v1/luns/digest?name=NAME` | `{"sha256":"…","bytes":N}` of the whole content |
-//! | `PUT /sim/v1/portals/{ADDRESS[:PORT]}/fault` | `{"fault":"none|refuse|blackhole"}` in, `{}` out |
+//! | `GET`, `PUT /sim/v1/luns/faults?name=NAME` | a unit's faults ([`levers::LunFaults`]) |
+//! | `POST /sim/v1/luns/attention?name=NAME` | `{"asc":N,"ascq":N}`: a unit attention for every session |
+//! | `PUT /sim/v1/portals/{ADDRESS[:PORT]}/fault` | `{"fault":"none|refuse|…"}` ([`levers::PortalFault`]) |
+//! | `POST /sim/v1/portals/{ADDRESS[:PORT]}/migrate` | `{"node":"NAME"}`: the LIF moves to another node |
+//! | `GET`, `PUT /sim/v1/nfs/{SVM}/faults` | an NFS service's faults ([`levers::NfsFaults`]) |
+//! | `POST /sim/v1/nfs/{SVM}/restart` | the service restarts: client state is gone, grace begins |
+//! | `POST /sim/v1/nfs/{SVM}/expire-leases` | every lease has run out |
+//! | `POST /sim/v1/power-cut` | what was not flushed is gone |
+//! | `PUT /sim/v1/mode` | `{"mode":"auto|step"}` |
+//! | `POST /sim/v1/step` | `{"count":N}` commands pass; `{"waiting":N}` is how many are at the gate |
+//! | `POST /sim/v1/schedule` | `{"trigger":…,"action":…}` ([`levers::Trigger`], [`levers::Action`]) |
+
+mod levers_routes;
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
+use axum::routing::get;
 use axum::{Json, Router};
-use levers::PortalFault;
+use levers::{EventLog, Levers, PortalFault, Schedule};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -95,11 +109,41 @@ impl IntoResponse for ControlError {
     }
 }
 
+/// Something that happens to the array once: not a state that a lever holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// The NFS service of an SVM restarts: client state is gone, the grace period begins.
+    NfsRestart {
+        /// The SVM.
+        svm: String,
+    },
+    /// Every lease of the NFS service of an SVM has run out.
+    NfsLeasesExpire {
+        /// The SVM.
+        svm: String,
+    },
+    /// What was not flushed is gone.
+    PowerCut,
+    /// A LIF moves to another node; its target port is another one afterwards.
+    PortalMigrates {
+        /// The LIF's portals.
+        portal: PortalSelector,
+        /// The node's name.
+        node: String,
+    },
+}
+
 /// A simulated array, as the control endpoint sees it. Calls may block for as long as reading a
 /// LUN takes: they run on the blocking pool.
 pub trait Controlled: Send + Sync + 'static {
-    /// The event log from number `since` on, oldest first.
-    fn events(&self, since: u64) -> Value;
+    /// The event log.
+    fn event_log(&self) -> &EventLog;
+
+    /// The levers its data planes obey.
+    fn levers(&self) -> &Levers;
+
+    /// What is to happen later.
+    fn schedule(&self) -> &Schedule;
 
     /// The whole state, for people and for assertions; secrets redacted.
     fn state(&self) -> Value;
@@ -110,11 +154,29 @@ pub trait Controlled: Send + Sync + 'static {
     /// [`ControlError::NotFound`] when there is none of that name.
     fn digest(&self, name: &str) -> Result<Digest, ControlError>;
 
+    /// The serial number, as INQUIRY tells it, of the LUN or volume `name`.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`] when there is none of that name.
+    fn serial_of(&self, name: &str) -> Result<String, ControlError>;
+
     /// Puts `fault` on every portal that `portal` selects.
     ///
     /// # Errors
     /// [`ControlError::NotFound`] when it selects none.
     fn set_portal_fault(&self, portal: PortalSelector, fault: PortalFault) -> Result<(), ControlError>;
+
+    /// Makes sure that the SVM `name` has an NFS service.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`] when it has none.
+    fn require_nfs(&self, name: &str) -> Result<(), ControlError>;
+
+    /// Lets something happen; it has when this returns.
+    ///
+    /// # Errors
+    /// [`ControlError`] when this array has no such thing.
+    fn happen(&self, happening: Happening) -> Result<(), ControlError>;
 }
 
 /// The control endpoint of `array`, for [`crate::serve_http`].
@@ -123,7 +185,7 @@ pub fn control_router(array: Arc<dyn Controlled>) -> Router {
         .route("/sim/v1/events", get(events))
         .route("/sim/v1/state", get(state))
         .route("/sim/v1/luns/digest", get(digest))
-        .route("/sim/v1/portals/{portal}/fault", put(set_fault))
+        .merge(levers_routes::router())
         .with_state(array)
 }
 
@@ -140,13 +202,8 @@ struct Named {
     name: String,
 }
 
-#[derive(Deserialize)]
-struct FaultBody {
-    fault: PortalFault,
-}
-
-async fn events(State(array): Array, Query(Since { since }): Query<Since>) -> Result<Response, ControlError> {
-    off_the_reactor(move || Ok(Json(array.events(since)).into_response())).await
+async fn events(State(array): Array, Query(Since { since }): Query<Since>) -> Response {
+    Json(array.event_log().since(since)).into_response()
 }
 
 async fn state(State(array): Array) -> Result<Response, ControlError> {
@@ -155,19 +212,6 @@ async fn state(State(array): Array) -> Result<Response, ControlError> {
 
 async fn digest(State(array): Array, Query(Named { name }): Query<Named>) -> Result<Response, ControlError> {
     off_the_reactor(move || Ok(Json(array.digest(&name)?).into_response())).await
-}
-
-async fn set_fault(
-    State(array): Array,
-    Path(portal): Path<String>,
-    Json(FaultBody { fault }): Json<FaultBody>,
-) -> Result<Response, ControlError> {
-    let portal = portal.parse()?;
-    off_the_reactor(move || {
-        array.set_portal_fault(portal, fault)?;
-        Ok(Json(json!({})).into_response())
-    })
-    .await
 }
 
 async fn off_the_reactor(
