@@ -1,14 +1,16 @@
 //! Copy-on-write sparse volumes: what is behind a LUN of a simulated array.
-//!
-//! A [`Volume`] is a flat range of bytes in which only pages that were written take memory. A
-//! [`Snapshot`] and a clone of it cost one pointer; pages are copied when one side writes.
-//!
-//! ```text
-//! Volume ── root ──► node ──► node ──► page (4 KiB)
-//! Snapshot ─ root ─────┘ (shared until the volume writes: then the path to the page is copied)
-//! ```
 
+mod change;
+mod error;
+mod image;
+mod page;
+mod store;
 mod tree;
+mod unflushed;
 mod volume;
 
-pub use volume::{BlockError, PAGE_SIZE, Snapshot, Volume};
+pub use error::{BlockError, StoreError};
+pub use page::PAGE_SIZE;
+pub use store::{Recovery, SnapshotId, Store, StoreUsage, VolumeId};
+pub use unflushed::{Lost, PowerCut};
+pub use volume::{Snapshot, Usage, Volume};
