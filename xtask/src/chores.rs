@@ -111,7 +111,7 @@ fn programs() -> Result<PathBuf> {
     Ok(me.parent().map_or_else(workspace, PathBuf::from))
 }
 
-fn require_root(why: &str) -> Result<()> {
+pub(crate) fn require_root(why: &str) -> Result<()> {
     let output = Command::new("/usr/bin/id").arg("--user").output().context("start /usr/bin/id")?;
     if output.stdout.trim_ascii() != b"0" {
         bail!("run this as root: {why}");

@@ -3,6 +3,7 @@
 //! `cargo xtask` installs what a chore needs from Debian, builds the programs, and hands over: the
 //! scenes of the demo are played by `tine-lab`, the tests are run by cargo.
 
+mod bench;
 mod chores;
 mod command;
 mod packages;
@@ -41,6 +42,11 @@ enum Chore {
     },
     /// What continuous integration runs besides the tests: format, lints, documentation, licences
     Lint,
+    /// Measure the data planes: against tgt and NFS-Ganesha, or what many volumes cost
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
     /// Worker nodes by hand: `vm image`, `vm run -- COMMAND`
     Vm {
         /// Install missing Debian packages without asking
@@ -52,11 +58,32 @@ enum Chore {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Ratios of our iSCSI target to tgt and of our NFS server to NFS-Ganesha, on this machine
+    Dataplane {
+        /// Install missing Debian packages without asking
+        #[arg(long)]
+        yes: bool,
+        /// Arguments of `dataplane-bench compare`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
+    /// Memory of a thousand LUNs and exports, time of a clone of 1 TiB
+    Scale {
+        /// Arguments of `dataplane-bench scale`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
+}
+
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Demo { yes, json } => chores::demo(yes, json),
         Chore::Test { yes, fast } => chores::test(yes, fast),
         Chore::Lint => chores::lint(),
+        Chore::Bench { what: Bench::Dataplane { yes, rest } } => bench::dataplane(yes, &rest),
+        Chore::Bench { what: Bench::Scale { rest } } => bench::scale(&rest),
         Chore::Vm { yes, rest } => chores::vm(yes, &rest),
     };
     match outcome {
