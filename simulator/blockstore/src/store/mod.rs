@@ -10,6 +10,8 @@ pub(crate) mod pagefile;
 pub(crate) mod record;
 mod replay;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 use std::collections::btree_map::Entry;
 use std::fmt;

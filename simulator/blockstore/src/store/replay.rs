@@ -59,6 +59,10 @@ impl Replay {
     }
 
     fn apply(&mut self, record: Record) -> Result<(), &'static str> {
+        if !matches!(record, Record::Leaf { .. } | Record::Inner { .. } | Record::Root { .. }) {
+            // The checkpoint is over; what its nodes held must not look like it is still in use.
+            self.nodes.clear();
+        }
         match record {
             Record::Create { volume, size } => {
                 self.volumes.insert(volume, Content { size, pages: Tree::new() });
