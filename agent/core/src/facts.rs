@@ -58,7 +58,8 @@ impl core::fmt::Display for Unreadable {
 pub struct Query {
     /// How the volume is reached: from the request or from the record of its stage. For iSCSI it
     /// names the target, the LUN number and the WWID. Without it, the map (if any) is the one
-    /// mounted at `staging`, and paths and sessions are those beneath that map.
+    /// mounted at `staging` (without that: mounted, or its node bound, at `target`), and paths and
+    /// sessions are those beneath that map.
     pub attachment: Option<PublishContext>,
     /// Mounts at or below this path are wanted.
     pub staging: Option<HostPath>,
@@ -78,9 +79,10 @@ pub struct Query {
 pub struct Facts {
     /// Which observation this is; grows by one with each. Witnesses carry it.
     pub generation: u64,
-    /// Every mount at or below the staging and target path, and every mount of the volume's
-    /// device anywhere, bind mounts of its node (`/dev/dm-N` on a file) included; in the order of
-    /// the mount table, so that of two at one path the later is on top.
+    /// Every mount at or below the staging and target path, and every mount of the volume's device
+    /// or export anywhere, bind mounts of its node (`/dev/dm-N` on a file) included; without
+    /// attachment, every mount of the filesystem that stands there. In the order of the mount
+    /// table, so that of two at one path the later is on top.
     pub mounts: Vec<MountFact>,
     /// What stands at the query's target path itself. `Unknown` when something is mounted there:
     /// looking would enter the mount.

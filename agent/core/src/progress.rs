@@ -6,7 +6,11 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use crate::record::StageRecord;
 use crate::step::Step;
+
+/// Waits for a device's last opener in one flight. One that stays makes the first of them fail.
+const IDLE_WAITS: usize = 5;
 
 /// Filled by the agent with every step it applies, whatever came of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,11 +18,14 @@ pub struct Progress {
     logins: BTreeSet<SocketAddr>,
     scanned: BTreeSet<u32>,
     awaited_map: bool,
-    awaited_idle: bool,
+    idle_waits: usize,
     content_wanted: bool,
     /// Another volume of this node is recorded on the same target, or is being staged there now:
     /// its sessions and node records stay.
     pub target_shared: bool,
+    /// Where nothing is recorded about the volume itself: the records of this node's other volumes.
+    /// What is theirs is not taken for the volume's.
+    pub others: Vec<StageRecord>,
 }
 
 impl Progress {
@@ -32,7 +39,7 @@ impl Progress {
                 self.scanned.insert(*sid);
             }
             Step::AwaitMap { .. } => self.awaited_map = true,
-            Step::AwaitIdle { .. } => self.awaited_idle = true,
+            Step::AwaitIdle { .. } => self.idle_waits += 1,
             // Mounted: what is on the device need not be read again.
             Step::MountDevice { .. } => self.content_wanted = false,
             Step::EnsureDirectory { .. }
@@ -75,7 +82,10 @@ impl Progress {
         self.awaited_map
     }
 
-    pub(crate) fn awaited_idle(&self) -> bool {
-        self.awaited_idle
+    /// Whether waiting for the device's last opener still makes sense. A wait that succeeds ends with
+    /// nobody having it open; that somebody has it again at the next look is udev, which opens a device
+    /// anew at each event of it, and it has few of them.
+    pub(crate) fn may_await_idle(&self) -> bool {
+        self.idle_waits < IDLE_WAITS
     }
 }

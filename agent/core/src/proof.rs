@@ -78,6 +78,8 @@ pub struct Disk {
     pub name: String,
     /// Where it is; the disk is deleted only when it is still there.
     pub hctl: Hctl,
+    /// WWID of the one map that may hold it.
+    pub wwid: Wwid,
 }
 
 /// Every place where a known format leaves a mark was read from the device and is zero (hazard
@@ -280,16 +282,16 @@ impl Idle<Map> {
 }
 
 impl Idle<Disk> {
-    /// Proves that nobody uses a disk, its own map apart.
+    /// Proves that nobody uses a disk, the volume's own map (of `wwid`) apart.
     ///
     /// # Errors
     /// A [`Refusal`] (H10) that names who does.
-    pub fn prove(facts: &Facts, path: &PathFact) -> Result<Self, Refusal> {
-        let own = facts.map.present().map(MapFact::kernel_name);
+    pub fn prove(facts: &Facts, path: &PathFact, wwid: &Wwid) -> Result<Self, Refusal> {
+        let own = facts.map.present().filter(|map| map.wwid == *wwid).map(MapFact::kernel_name);
         let others: Vec<&String> =
             path.holders.iter().filter(|holder| Some(*holder) != own.as_ref()).collect();
         if others.is_empty() && !path.mounted {
-            let what = Disk { name: path.name.clone(), hctl: path.hctl };
+            let what = Disk { name: path.name.clone(), hctl: path.hctl, wwid: wwid.clone() };
             return Ok(Self { what, generation: facts.generation });
         }
         let by = if path.mounted { "a mount".to_owned() } else { names(others) };

@@ -3,7 +3,7 @@
 use contract::{FsType, IscsiAttachment, PublishContext, VolumeId};
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{Facts, MountFact};
+use crate::facts::{Facts, MountFact, Query};
 use crate::intent::{Stage, Unstage, Usage};
 use crate::outcome::Disposition;
 use crate::path::HostPath;
@@ -72,6 +72,29 @@ pub fn reconstruct(unstage: &Unstage, facts: &Facts) -> Option<StageRecord> {
         }),
         usage: Usage::Filesystem { fs: None, mount_options: Vec::new() },
     })
+}
+
+/// What must be known to tell [`is_staged`].
+pub fn query(record: &StageRecord) -> Query {
+    Query {
+        attachment: Some(record.attachment.clone()),
+        staging: Some(record.staging.clone()),
+        ..Query::default()
+    }
+}
+
+/// Whether the recorded volume is staged, as far as mount table and maps tell. Neither array nor
+/// device is asked: a later call that uses the volume asks them.
+pub fn is_staged(record: &StageRecord, facts: &Facts) -> bool {
+    let at_staging = |mount: &&MountFact| mount.mount_point == record.staging.as_str();
+    let mount = facts.mounts.iter().rfind(at_staging);
+    match (&record.attachment, &record.usage) {
+        (PublishContext::Nfs(nfs), _) => mount.is_some_and(|mount| nfs.is_source(&mount.source)),
+        (PublishContext::Iscsi(_), Usage::Block) => facts.map.present().is_some(),
+        (PublishContext::Iscsi(_), Usage::Filesystem { .. }) => {
+            facts.map.present().is_some_and(|map| mount.is_some_and(|mount| mount.device == map.number))
+        }
+    }
 }
 
 /// Checks that a volume of which `record` exists may be staged as `stage` asks.

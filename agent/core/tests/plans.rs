@@ -9,7 +9,9 @@ use std::path::Path;
 
 use agent_core::facts::{Facts, Probe, SessionState};
 use agent_core::intent::{Intent, Publish, Stage, Unpublish, Unstage, Usage};
+use agent_core::outcome::Disposition;
 use agent_core::progress::Progress;
+use agent_core::proof::{Disk, Idle};
 use agent_core::record::{self, StageRecord};
 use contract::{FsType, IscsiAttachment, PublishContext};
 use flight::{End, fly, fly_with};
@@ -52,6 +54,11 @@ fn world(data: Data) -> (World, IscsiAttachment) {
     let attachment = attachment(&target("a"), 3, &lun);
     world.luns.insert((target("a"), 3), lun);
     (world, attachment)
+}
+
+fn san(usage: Usage) -> (World, PublishContext, Usage) {
+    let (world, iscsi) = world(Data::Zeros);
+    (world, PublishContext::Iscsi(iscsi), usage)
 }
 
 fn expect_transcript(name: &str, text: &str) {
@@ -238,7 +245,7 @@ fn published_read_write_is_not_published_read_only_too() {
     fly(&mut world, &Intent::Stage(stage), Some(&record));
     fly(&mut world, &publish(filesystem(None), false), Some(&record));
     let (end, _, _) = fly(&mut world, &publish(filesystem(None), true), Some(&record));
-    assert_eq!(end.refusal().disposition, agent_core::outcome::Disposition::Conflict);
+    assert_eq!(end.refusal().disposition, Disposition::Conflict);
 }
 
 #[test]
@@ -303,7 +310,7 @@ fn a_volume_is_not_unstaged_from_where_it_is_not() {
         let (end, text, _) = fly(&mut world, &Intent::Unstage(elsewhere), Some(&record));
         let refusal = end.refusal();
         assert_eq!(refusal.hazard.to_string(), "H06", "{text}");
-        assert_eq!(refusal.disposition, agent_core::outcome::Disposition::Refused);
+        assert_eq!(refusal.disposition, Disposition::Refused);
         assert!(refusal.found.contains(STAGING) && refusal.found.contains("/elsewhere"), "{refusal}");
         assert_eq!(world.applied.len(), applied, "nothing was done");
     }
@@ -367,6 +374,187 @@ fn without_a_record_identity_comes_from_what_is_mounted() {
     assert!(fly(&mut bare, &intent, None).0.is_fulfilled());
     bare.mount_foreign(STAGING, "/dev/sdq", "ext4");
     assert_eq!(fly(&mut bare, &intent, None).0.refusal().hazard.to_string(), "H06");
+}
+
+#[test]
+fn an_export_that_a_pod_still_uses_is_not_unstaged() {
+    for recorded in [true, false] {
+        let mut world = World::default();
+        let stage = stage(PublishContext::Nfs(export()), filesystem(None));
+        let record = StageRecord::of(&stage);
+        fly(&mut world, &Intent::Stage(stage), Some(&record));
+        fly(&mut world, &publish(filesystem(None), false), Some(&record));
+        let (before, record) = (world.residue(), recorded.then_some(&record));
+        let (end, text, _) = fly(&mut world, &Intent::Unstage(unstage()), record);
+        assert_eq!(end.refusal().hazard.to_string(), "H10", "{text}");
+        assert_eq!(end.refusal().disposition, Disposition::Refused);
+        assert!(end.refusal().found.contains(TARGET), "{}", end.refusal());
+        assert_eq!(world.residue(), before, "its staging mount is still there");
+        assert!(fly(&mut world, &unpublish(), record).0.is_fulfilled());
+        assert!(fly(&mut world, &Intent::Unstage(unstage()), record).0.is_fulfilled() && world.is_clean());
+    }
+}
+
+#[test]
+fn a_pod_that_outlived_the_staging_mount_keeps_its_export_from_being_called_unstaged() {
+    let mut world = World::default();
+    let stage = stage(PublishContext::Nfs(export()), filesystem(None));
+    let record = StageRecord::of(&stage);
+    fly(&mut world, &Intent::Stage(stage), Some(&record));
+    fly(&mut world, &publish(filesystem(None), false), Some(&record));
+    world.unmount(STAGING);
+    let (end, text, _) = fly(&mut world, &Intent::Unstage(unstage()), Some(&record));
+    assert!(end.refusal().found.contains(TARGET), "{text}");
+}
+
+#[test]
+fn a_device_that_a_pod_still_uses_keeps_its_staging_mount() {
+    let (mut world, iscsi) = world(Data::Zeros);
+    let stage = stage(PublishContext::Iscsi(iscsi), filesystem(None));
+    let record = StageRecord::of(&stage);
+    fly(&mut world, &Intent::Stage(stage), Some(&record));
+    fly(&mut world, &publish(filesystem(None), false), Some(&record));
+    let before = world.residue();
+    let (end, text, _) = fly(&mut world, &Intent::Unstage(unstage()), Some(&record));
+    assert_eq!(end.refusal().hazard.to_string(), "H10", "{text}");
+    assert_eq!(world.residue(), before);
+}
+
+#[test]
+fn an_unpublish_without_a_record_unmounts_only_what_is_a_publish() {
+    // Somebody's own mounts: a filesystem of the host, and an export that is mounted nowhere else.
+    for (source, fs_type) in [("/dev/sdq1", "ext4"), ("tmpfs", "tmpfs"), ("192.168.49.31:/home", "nfs4")] {
+        let mut world = World::default();
+        world.mount_foreign(TARGET, source, fs_type);
+        let (end, text, _) = fly(&mut world, &unpublish(), None);
+        assert_eq!(end.refusal().disposition, Disposition::Refused, "{text}");
+        assert!(end.refusal().found.contains(source), "{}", end.refusal());
+        assert_eq!(world.mounts().len(), 1);
+    }
+    // A bind of the host's own filesystem.
+    let mut world = World::default();
+    world.mount_foreign("/", "/dev/sda1", "ext4");
+    world.bind("/", TARGET);
+    assert_eq!(fly(&mut world, &unpublish(), None).0.refusal().hazard.to_string(), "H10");
+
+    // Publishes, whose records are lost.
+    let mut world = World::default();
+    let export = stage(PublishContext::Nfs(export()), filesystem(None));
+    let record = StageRecord::of(&export);
+    fly(&mut world, &Intent::Stage(export), Some(&record));
+    fly(&mut world, &publish(filesystem(None), false), Some(&record));
+    let (end, text, _) = fly(&mut world, &unpublish(), None);
+    assert!(end.is_fulfilled() && world.mounts().len() == 1, "{text}");
+    for usage in [filesystem(None), Usage::Block] {
+        let (mut world, iscsi) = self::world(Data::Zeros);
+        let stage = stage(PublishContext::Iscsi(iscsi), usage.clone());
+        let record = StageRecord::of(&stage);
+        fly(&mut world, &Intent::Stage(stage), Some(&record));
+        fly(&mut world, &publish(usage, false), Some(&record));
+        let (end, text, _) = fly(&mut world, &unpublish(), None);
+        assert!(end.is_fulfilled() && world.file(TARGET).is_none(), "{text}");
+    }
+
+    // Nothing there, or an empty directory of kubelet's.
+    let mut world = World::default();
+    assert!(fly(&mut world, &unpublish(), None).0.is_fulfilled());
+    world.make_directory(TARGET);
+    assert!(fly(&mut world, &unpublish(), None).0.is_fulfilled() && world.file(TARGET).is_none());
+}
+
+#[test]
+fn what_another_volumes_record_claims_is_not_unpublished() {
+    for (mut world, attachment, usage) in [
+        (World::default(), PublishContext::Nfs(export()), filesystem(None)),
+        san(filesystem(None)),
+        san(Usage::Block),
+    ] {
+        let stage = stage(attachment, usage.clone());
+        let record = StageRecord::of(&stage);
+        fly(&mut world, &Intent::Stage(stage), Some(&record));
+        fly(&mut world, &publish(usage, false), Some(&record));
+        let other = Intent::Unpublish(Unpublish {
+            volume: "vol-2".parse().unwrap(),
+            target: TARGET.parse().unwrap(),
+        });
+        let mut progress = Progress::default();
+        progress.others = vec![record];
+        let before = world.residue();
+        let (end, text, _) = fly_with(&mut world, &other, None, progress, &mut |_| ());
+        assert!(end.refusal().found.contains("vol-1"), "{text}");
+        assert_eq!(world.residue(), before);
+    }
+}
+
+#[test]
+fn a_recorded_volumes_target_with_somebody_elses_mount_is_left_alone() {
+    let (mut world, iscsi) = world(Data::Zeros);
+    let stage = stage(PublishContext::Iscsi(iscsi), filesystem(None));
+    let record = StageRecord::of(&stage);
+    // Its device is not there: before its stage, or after somebody removed its map.
+    world.mount_foreign(TARGET, "tmpfs", "tmpfs");
+    let (end, text, _) = fly(&mut world, &unpublish(), Some(&record));
+    assert_eq!(end.refusal().hazard.to_string(), "H13", "{text}");
+    assert_eq!(world.mounts().len(), 1);
+    // What its lost device left is unmounted.
+    let mut world = World::default();
+    world.mount_foreign(TARGET, "/dev/dm-7", "ext4");
+    assert!(fly(&mut world, &unpublish(), Some(&record)).0.is_fulfilled() && world.mounts().is_empty());
+}
+
+/// The NFS client mounts by itself what lies behind `.snapshot`, and takes it away minutes later.
+#[test]
+fn a_snapshot_directory_somebody_walked_into_keeps_no_pod_from_ending() {
+    let mut world = World::default();
+    let stage = stage(PublishContext::Nfs(export()), filesystem(None));
+    let record = StageRecord::of(&stage);
+    fly(&mut world, &Intent::Stage(stage), Some(&record));
+    fly(&mut world, &publish(filesystem(None), false), Some(&record));
+    let crossing = format!("{TARGET}/.snapshot");
+    world.mount_below(TARGET, &crossing, "192.168.49.31:/trident_pvc_1/.snapshot", "nfs4");
+    let (end, text, _) = fly(&mut world, &unpublish(), Some(&record));
+    assert!(end.is_fulfilled(), "{text}");
+
+    fly(&mut world, &publish(filesystem(None), false), Some(&record));
+    world.mount_below(TARGET, &crossing, "tmpfs", "tmpfs");
+    let (end, text, _) = fly(&mut world, &unpublish(), Some(&record));
+    assert!(end.refusal().found.contains(".snapshot"), "{text}");
+}
+
+#[test]
+fn udev_that_opens_the_device_between_two_looks_costs_no_error() {
+    let (mut world, iscsi) = world(Data::Zeros);
+    let stage = stage(PublishContext::Iscsi(iscsi), filesystem(None));
+    let record = StageRecord::of(&stage);
+    fly(&mut world, &Intent::Stage(stage), Some(&record));
+    let mut looks = 0;
+    let mut udev = |facts: &mut Facts| {
+        if let Probe::Present(map) = &mut facts.map {
+            looks += 1;
+            map.open_count = u32::from(looks < 5);
+        }
+    };
+    let intent = Intent::Unstage(unstage());
+    let (end, text, _) = fly_with(&mut world, &intent, Some(&record), Progress::default(), &mut udev);
+    assert!(end.is_fulfilled() && world.is_clean(), "{text}");
+}
+
+#[test]
+fn a_disk_in_another_volumes_map_is_not_idle() {
+    let (mut world, iscsi) = world(Data::Zeros);
+    fly(&mut world, &Intent::Stage(stage(PublishContext::Iscsi(iscsi.clone()), Usage::Block)), None);
+    let query = agent_core::facts::Query {
+        attachment: Some(PublishContext::Iscsi(iscsi.clone())),
+        paths: true,
+        ..Default::default()
+    };
+    let facts = world.observe(&query);
+    let own = &iscsi.identity.wwid;
+    let disk = Idle::<Disk>::prove(&facts, &facts.paths[0], own).unwrap();
+    assert_eq!(disk.what().wwid, *own);
+    let other = lun(2, Data::Zeros).identity.wwid;
+    let refusal = Idle::<Disk>::prove(&facts, &facts.paths[0], &other).unwrap_err();
+    assert_eq!(refusal.hazard.to_string(), "H10");
 }
 
 /// A record, or the lack of one, cannot make a facts-reader's doubt into a format (hazard H01).

@@ -37,6 +37,22 @@ pub struct NfsAttachment {
     pub mount_options: Vec<String>,
 }
 
+impl NfsAttachment {
+    /// What a mount table shows as the source of a mount of it: `192.168.0.121:/trident_pvc_1`, an
+    /// IPv6 address in brackets.
+    pub fn source(&self) -> String {
+        match self.server {
+            IpAddr::V4(address) => format!("{address}:{}", self.export),
+            IpAddr::V6(address) => format!("[{address}]:{}", self.export),
+        }
+    }
+
+    /// Whether `source` of a mount table is this export. A slash at the end makes no other export.
+    pub fn is_source(&self, source: &str) -> bool {
+        source.trim_end_matches('/') == self.source().trim_end_matches('/')
+    }
+}
+
 /// A LUN behind one target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -139,7 +139,8 @@ fn devices(
             }
             // H02: the number was another volume's. A disk somebody uses is never taken away.
             Some(path) if is_stale(path, iscsi) => {
-                deletions.push(Step::DeletePath { disk: Idle::<proof::Disk>::prove(facts, path)? })
+                let disk = Idle::<proof::Disk>::prove(facts, path, &iscsi.identity.wwid)?;
+                deletions.push(Step::DeletePath { disk });
             }
             Some(_) => continue,
             None if progress.scanned(session.sid) => continue,

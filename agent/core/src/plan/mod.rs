@@ -177,7 +177,7 @@ pub fn plan(
         },
         Intent::Unstage(unstage) => teardown::unstage(unstage, record, facts, progress),
         Intent::Publish(publish) => mounts::publish(publish, record, facts),
-        Intent::Unpublish(unpublish) => mounts::unpublish(unpublish, record, facts),
+        Intent::Unpublish(unpublish) => mounts::unpublish(unpublish, record, facts, progress),
     }?;
     lint::check(intent, facts, progress, &plan)?;
     Ok(plan)

@@ -7,6 +7,7 @@ use crate::facts::{Facts, MapFact, MountFact, PathKind, Probe};
 use crate::intent::{Publish, Unpublish, Usage};
 use crate::outcome::Disposition;
 use crate::path::HostPath;
+use crate::progress::Progress;
 use crate::proof::Verified;
 use crate::record::StageRecord;
 use crate::refusal::{Hazard, Refusal};
@@ -187,11 +188,15 @@ pub(super) fn unpublish(
     unpublish: &Unpublish,
     record: Option<&StageRecord>,
     facts: &Facts,
+    progress: &Progress,
 ) -> Result<Plan, Refusal> {
     let target = &unpublish.target;
     let mounted: Vec<&MountFact> = at(facts, target).collect();
-    let below =
-        |mount: &&MountFact| mount.mount_point != target.as_str() && target.contains(&mount.mount_point);
+    let below = |mount: &&MountFact| {
+        mount.mount_point != target.as_str()
+            && target.contains(&mount.mount_point)
+            && !is_crossing(mount, &mounted, facts)
+    };
     if let Some(inner) = facts.mounts.iter().find(below) {
         return Err(Refusal::refused(
             Hazard::H13,
@@ -201,7 +206,7 @@ pub(super) fn unpublish(
         .with(Disposition::Transient));
     }
     for mount in &mounted {
-        require_ours(mount, record, facts)?;
+        require_ours(mount, unpublish, record, facts, progress)?;
     }
     let unmounts = mounted.iter().rev().map(|mount| unmount(mount));
     let kind = match mounted.first() {
@@ -232,16 +237,103 @@ pub(super) fn unpublish(
     Ok(Plan::sequence(unmounts.chain(remove)))
 }
 
-/// Refuses a mount that can be told to be another volume's.
-fn require_ours(mount: &MountFact, record: Option<&StageRecord>, facts: &Facts) -> Result<(), Refusal> {
+/// Refuses a mount that is not proven to be a publish of the volume: what somebody else mounted there
+/// is theirs (hazard H10).
+fn require_ours(
+    mount: &MountFact,
+    unpublish: &Unpublish,
+    record: Option<&StageRecord>,
+    facts: &Facts,
+    progress: &Progress,
+) -> Result<(), Refusal> {
     match record.map(|record| &record.attachment) {
         Some(PublishContext::Nfs(nfs)) => nfs::require_export(mount, nfs),
-        Some(PublishContext::Iscsi(_)) => match facts.map.present() {
-            Some(map) if !is_of(mount, map) => Err(other_mount(mount, &format!("map {}", map.name))),
-            _ => Ok(()),
+        Some(PublishContext::Iscsi(iscsi)) => match &facts.map {
+            Probe::Present(map) if is_of(mount, map) => Ok(()),
+            Probe::Present(map) => Err(other_mount(mount, &format!("map {}", map.name))),
+            Probe::Absent if is_orphan(mount) => Ok(()),
+            Probe::Absent => {
+                Err(other_mount(mount, &format!("the device with WWID {}", iscsi.identity.wwid)))
+            }
+            Probe::Unknown(why) => Err(Refusal::refused(
+                Hazard::H13,
+                format!("it cannot be told whether {} is the volume's mount ({why})", mount.mount_point),
+                "the call will be repeated",
+            )
+            .with(Disposition::Transient)),
         },
-        None => Ok(()),
+        None => require_published(mount, unpublish, facts, progress),
     }
+}
+
+/// Without a record only the mount itself can tell that it is a publish: it is the node of a map, or
+/// the same filesystem, of an export or a map, stands at another place, from where it was bound; and
+/// no other volume's record claims it.
+fn require_published(
+    mount: &MountFact,
+    unpublish: &Unpublish,
+    facts: &Facts,
+    progress: &Progress,
+) -> Result<(), Refusal> {
+    let map = facts.map.present();
+    let is_node = map.is_some_and(|map| mount.node_of == Some(map.number));
+    let is_volume = is_nfs(mount) || map.is_some_and(|map| mount.device == map.number);
+    let origin = facts.mounts.iter().any(|other| {
+        other.mount_point != mount.mount_point && (other.device, &other.root) == (mount.device, &mount.root)
+    });
+    let claimed = progress.others.iter().find(|other| match &other.attachment {
+        PublishContext::Nfs(nfs) => nfs::is_export(mount, nfs),
+        PublishContext::Iscsi(iscsi) => {
+            map.is_some_and(|map| map.wwid == iscsi.identity.wwid && is_of(mount, map))
+        }
+    });
+    if let Some(other) = claimed {
+        return Err(other_mount(
+            mount,
+            &format!("volume {} but of volume {}", unpublish.volume, other.volume),
+        ));
+    }
+    if is_node || (is_volume && origin) {
+        return Ok(());
+    }
+    Err(Refusal::refused(
+        Hazard::H10,
+        format!(
+            "{} is a mount of {} ({}); nothing is recorded about volume {} on this node, and nothing shows \
+             that this is a publish of it",
+            mount.mount_point, mount.source, mount.fs_type, unpublish.volume
+        ),
+        "it was not unmounted; unmount it by hand if it is left over, then repeat",
+    ))
+}
+
+/// What is left at a target of a volume whose map went away beneath it.
+fn is_orphan(mount: &MountFact) -> bool {
+    let of_map = ["/dev/dm-", "/dev/mapper/"].iter().any(|prefix| mount.source.starts_with(prefix));
+    let of_node = mount.fs_type == "devtmpfs" && mount.root.starts_with("/dm-");
+    of_map || (of_node && mount.root.ends_with("//deleted"))
+}
+
+/// Whether `mount` came of itself when somebody walked from one of `above` into another filesystem of
+/// the same server (a `.snapshot` directory, a junction). The kernel's NFS client makes such mounts,
+/// and detaching what they stand on takes them along.
+fn is_crossing(mount: &MountFact, above: &[&MountFact], facts: &Facts) -> bool {
+    let server = |mount: &MountFact| mount.source.split_once(":/").map(|(server, _)| server.to_owned());
+    let mut at = mount;
+    // A chain is no longer than the table: a loop in it ends there.
+    for _ in 0..=facts.mounts.len() {
+        if let Some(parent) = above.iter().find(|parent| parent.id == at.parent) {
+            return is_nfs(mount) && is_nfs(parent) && server(mount) == server(parent);
+        }
+        let Some(parent) = facts.mounts.iter().find(|parent| parent.id == at.parent) else { return false };
+        at = parent;
+    }
+    false
+}
+
+/// Whether it is a mount of an export.
+pub(super) fn is_nfs(mount: &MountFact) -> bool {
+    matches!(mount.fs_type.as_str(), "nfs" | "nfs4")
 }
 
 /// Whether `mount` is of the map's filesystem, or of its device node.
@@ -251,9 +343,5 @@ pub(super) fn is_of(mount: &MountFact, map: &MapFact) -> bool {
 
 /// NFS is detached: its server may be gone, and waiting for it could last for ever (hazard H04).
 pub(super) fn unmount(mount: &MountFact) -> Step {
-    Step::Unmount {
-        at: mount.mount_point.clone(),
-        mount_id: mount.id,
-        detach: matches!(mount.fs_type.as_str(), "nfs" | "nfs4"),
-    }
+    Step::Unmount { at: mount.mount_point.clone(), mount_id: mount.id, detach: is_nfs(mount) }
 }

@@ -31,14 +31,10 @@ pub(super) fn stage(stage: &Stage, nfs: &NfsAttachment, facts: &Facts) -> Result
 
 /// Checks that `mount` is the export of this volume (hazards H12, H13).
 pub(super) fn require_export(mount: &MountFact, nfs: &NfsAttachment) -> Result<(), Refusal> {
-    let server = match nfs.server {
-        core::net::IpAddr::V4(address) => address.to_string(),
-        core::net::IpAddr::V6(address) => format!("[{address}]"),
-    };
-    let wanted = format!("{server}:{}", nfs.export);
-    let is_nfs = matches!(mount.fs_type.as_str(), "nfs" | "nfs4");
-    if is_nfs && mount.source.trim_end_matches('/') == wanted.trim_end_matches('/') {
-        return Ok(());
-    }
-    Err(mounts::other_mount(mount, &wanted))
+    if is_export(mount, nfs) { Ok(()) } else { Err(mounts::other_mount(mount, &nfs.source())) }
+}
+
+/// Whether `mount` is of this export, wherever it is mounted.
+pub(super) fn is_export(mount: &MountFact, nfs: &NfsAttachment) -> bool {
+    mounts::is_nfs(mount) && nfs.is_source(&mount.source)
 }

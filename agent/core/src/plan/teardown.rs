@@ -48,9 +48,7 @@ fn require_place(unstage: &Unstage, record: Option<&StageRecord>) -> Result<(), 
 fn unstage_unrecorded(unstage: &Unstage, facts: &Facts) -> Result<Plan, Refusal> {
     match mounts::topmost(facts, &unstage.staging) {
         None => Ok(Plan::fulfilled()),
-        Some(mount) if matches!(mount.fs_type.as_str(), "nfs" | "nfs4") => {
-            unstage_export(unstage, None, facts)
-        }
+        Some(mount) if mounts::is_nfs(mount) => unstage_export(unstage, None, facts),
         Some(mount) => Err(Refusal::refused(
             Hazard::H06,
             format!(
@@ -70,6 +68,11 @@ fn unstage_export(unstage: &Unstage, nfs: Option<&NfsAttachment>, facts: &Facts)
             nfs::require_export(mount, nfs)?;
         }
     }
+    let is_of = |mount: &MountFact| match nfs {
+        Some(nfs) => nfs::is_export(mount, nfs),
+        None => mounts::is_nfs(mount) && mounted.iter().any(|staged| staged.source == mount.source),
+    };
+    require_unpublished(unstage, facts, "export", is_of)?;
     Ok(Plan::sequence(mounted.into_iter().rev().map(mounts::unmount)))
 }
 
@@ -91,16 +94,19 @@ fn unstage_lun(
             .with(Disposition::Transient));
         }
     };
+    if let Some(map) = map {
+        let device = format!("device {}", map.kernel_name());
+        require_unpublished(unstage, facts, &device, |mount| mounts::is_of(mount, map))?;
+    }
     if let Some(plan) = unmount(unstage, iscsi, facts, map)? {
         return Ok(plan);
     }
     let mut plan = Plan::fulfilled();
     if let Some(map) = map {
-        require_unpublished(facts, map)?;
         match Idle::<proof::Map>::prove(facts, map) {
             Ok(idle) => remove_device(&mut plan, iscsi, facts, progress, Some((map, idle)))?,
             // udev looks at a device that was just closed: give it a moment, then look again.
-            Err(_) if !progress.awaited_idle() => {
+            Err(_) if progress.may_await_idle() => {
                 return Ok(Plan::sequence([Step::AwaitIdle { wwid: map.wwid.clone() }]));
             }
             Err(in_use) => return Err(in_use),
@@ -136,11 +142,19 @@ fn unmount(
     Ok(Some(Plan::sequence(stop.into_iter().chain(unmounts).chain(idle))))
 }
 
-fn require_unpublished(facts: &Facts, map: &MapFact) -> Result<(), Refusal> {
+/// Refuses while the volume is mounted anywhere but at its staging path: a pod still uses it. What
+/// follows an unstage revokes the access on the array, and the pod's files would hang or fail under it
+/// (hazard H10). The staging mount stays too, so that another publish still finds it.
+fn require_unpublished(
+    unstage: &Unstage,
+    facts: &Facts,
+    what: &str,
+    is_of: impl Fn(&MountFact) -> bool,
+) -> Result<(), Refusal> {
     let elsewhere: Vec<&str> = facts
         .mounts
         .iter()
-        .filter(|mount| mounts::is_of(mount, map))
+        .filter(|mount| mount.mount_point != unstage.staging.as_str() && is_of(mount))
         .map(|mount| mount.mount_point.as_str())
         .collect();
     if elsewhere.is_empty() {
@@ -148,7 +162,7 @@ fn require_unpublished(facts: &Facts, map: &MapFact) -> Result<(), Refusal> {
     }
     Err(Refusal::refused(
         Hazard::H10,
-        format!("the volume's device {} is still mounted at {}", map.kernel_name(), names(elsewhere)),
+        format!("the volume's {what} is still mounted at {}", names(elsewhere)),
         "call NodeUnpublishVolume for these paths first",
     ))
 }
@@ -174,7 +188,9 @@ fn remove_device(
             Probe::Absent | Probe::Unknown(_) => in_map(path) || path.hctl.lun == iscsi.lun,
         };
         if ours {
-            disks.push(Step::DeletePath { disk: Idle::<proof::Disk>::prove(facts, path)? });
+            disks.push(Step::DeletePath {
+                disk: Idle::<proof::Disk>::prove(facts, path, &iscsi.identity.wwid)?,
+            });
         }
     }
     if let Some((map, idle)) = map {

@@ -139,6 +139,32 @@ impl World {
         self.push_mount(device, "/", at, fs_type, source, false);
     }
 
+    /// A mount that stands on the one at `parent`.
+    pub fn mount_below(&mut self, parent: &str, at: &str, source: &str, fs_type: &str) {
+        let parent = self.mounts.iter().rfind(|mount| mount.mount_point == parent).map(|mount| mount.id);
+        self.mount_foreign(at, source, fs_type);
+        if let (Some(parent), Some(mount)) = (parent, self.mounts.last_mut()) {
+            mount.parent = parent;
+        }
+    }
+
+    /// Somebody binds what is mounted at `from`.
+    pub fn bind(&mut self, from: &str, to: &str) {
+        let source = self.mounts.iter().rfind(|mount| mount.mount_point == from).cloned();
+        let id = self.number();
+        self.mounts.extend(source.map(|source| MountFact { id, mount_point: to.to_owned(), ..source }));
+    }
+
+    /// Somebody unmounts.
+    pub fn unmount(&mut self, at: &str) {
+        self.mounts.retain(|mount| mount.mount_point != at);
+    }
+
+    /// Somebody makes a directory.
+    pub fn make_directory(&mut self, at: &str) {
+        self.files.insert(at.to_owned(), PathKind::Directory);
+    }
+
     fn number(&mut self) -> u32 {
         self.next += 1;
         self.next
@@ -156,7 +182,7 @@ impl World {
         let id = self.number();
         self.mounts.push(MountFact {
             id,
-            parent: 1,
+            parent: 0,
             device,
             root: root.to_owned(),
             mount_point: at.to_owned(),
@@ -231,9 +257,12 @@ impl World {
             Some(PublishContext::Iscsi(iscsi)) => Some(iscsi),
             _ => None,
         };
-        let staged = query.staging.as_ref().and_then(|staging| {
-            self.mounts.iter().rfind(|mount| mount.mount_point == staging.as_str()).map(|mount| mount.device)
-        });
+        let place = query.staging.as_ref().or(query.target.as_ref());
+        let shown = place
+            .filter(|_| query.attachment.is_none())
+            .and_then(|place| self.mounts.iter().rfind(|mount| mount.mount_point == place.as_str()).cloned());
+        let staged = shown.as_ref().map(|mount| mount.node_of.unwrap_or(mount.device));
+        let shown = shown.filter(|mount| mount.node_of.is_none()).map(|mount| mount.device);
         let map = self.maps.iter().find(|map| match iscsi {
             Some(iscsi) => map.wwid == iscsi.identity.wwid,
             None => staged == Some(DeviceNumber { major: 253, minor: map.minor }),
@@ -269,7 +298,9 @@ impl World {
                 let of_map = map_fact
                     .as_ref()
                     .is_some_and(|map| mount.device == map.number || mount.node_of == Some(map.number));
-                at(&query.staging) || at(&query.target) || of_map
+                let of_export = matches!(&query.attachment, Some(PublishContext::Nfs(nfs))
+                    if mount.fs_type.starts_with("nfs") && nfs.is_source(&mount.source));
+                at(&query.staging) || at(&query.target) || of_map || of_export || shown == Some(mount.device)
             })
             .cloned()
             .collect();
@@ -458,8 +489,12 @@ impl World {
                 }
                 return changed;
             }
-            Step::Unmount { mount_id, .. } => {
-                self.mounts.retain(|mount| mount.id != mount_id);
+            Step::Unmount { mount_id, detach, .. } => {
+                let below = self.mounts.iter().any(|mount| mount.parent == mount_id);
+                if below && !detach {
+                    return fail(Disposition::Transient, "target is busy");
+                }
+                self.mounts.retain(|mount| mount.id != mount_id && mount.parent != mount_id);
                 return changed;
             }
         };

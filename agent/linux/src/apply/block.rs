@@ -131,6 +131,21 @@ pub(super) async fn flush(
     flushed.map(|()| true).map_err(|source| BlockError::Flush { wwid, source })
 }
 
+/// Who holds a disk beside the map of `wwid`: another volume's map too, which would lose a path
+/// (hazards H02, H10). A holder that has gone, or a map whose removal has begun, holds nothing.
+fn other_holders(root: &HostRoot, name: &str, wwid: &Wwid) -> Result<Vec<String>, SysfsError> {
+    let mut others = Vec::new();
+    for holder in block::holders(root, name)? {
+        let own = block::dm_device(root, &holder)?.map(|map| map.uuid == wwid.dm_uuid());
+        match own {
+            Some(true) => {}
+            None if block::is_going(root, &holder)? || block::number(root, &holder)?.is_none() => {}
+            Some(false) | None => others.push(holder),
+        }
+    }
+    Ok(others)
+}
+
 /// Takes a disk out of the kernel. `false`: it was gone, or its place has another disk by now.
 pub(super) async fn delete_path(
     root: &HostRoot,
@@ -138,18 +153,12 @@ pub(super) async fn delete_path(
     disk: Idle<Disk>,
     deadline: Instant,
 ) -> Result<bool, BlockError> {
-    let Disk { name, hctl } = disk.what().clone();
+    let Disk { name, hctl, wwid } = disk.what().clone();
     let is_there = || Ok::<_, SysfsError>(scsi::disk_at(root, hctl)?.as_ref() == Some(&name));
     if !is_there()? {
         return Ok(false);
     }
-    let mut others = Vec::new();
-    for holder in block::holders(root, &name)? {
-        let map = block::dm_device(root, &holder)?;
-        if !map.is_some_and(|map| map.uuid.starts_with("mpath-")) {
-            others.push(holder);
-        }
-    }
+    let others = other_holders(root, &name, &wwid)?;
     if !others.is_empty() {
         return Err(BlockError::InUse { name, holders: others.join(", ") });
     }

@@ -234,7 +234,7 @@ impl Meaning for BlockError {
 impl Meaning for PathError {
     fn disposition(&self) -> Disposition {
         match self {
-            Self::OtherKind { .. } | Self::NotEmpty { .. } => Refused,
+            Self::OtherKind { .. } | Self::NotEmpty { .. } | Self::HoldsData { .. } => Refused,
             Self::Busy { .. } => Transient,
             Self::Io { .. } => Broken,
             Self::Hung(error) => error.disposition(),

@@ -20,6 +20,8 @@ pub(super) enum PathError {
     OtherKind { path: String, wanted: &'static str },
     #[error("directory {path} is not empty: it is not removed with what somebody put there")]
     NotEmpty { path: String },
+    #[error("file {path} is not empty: it is not removed with what somebody wrote there")]
+    HoldsData { path: String },
     #[error("something is mounted at {path}")]
     Busy { path: String },
     #[error("cannot {what} {path}")]
@@ -72,6 +74,8 @@ fn converge(wish: Wish, path: &Path) -> Result<bool, PathError> {
         Wish::NoDirectory => removed("remove directory", path, in_kernel(|| fs::remove_dir(path))),
         Wish::NoFile => match path.symlink_metadata() {
             Ok(found) if !found.is_file() => Err(other_kind(path, "regular file")),
+            // A device node is bound on an empty file: this is none of ours.
+            Ok(found) if found.len() > 0 => Err(PathError::HoldsData { path: path.display().to_string() }),
             _ => removed("remove file", path, in_kernel(|| fs::remove_file(path))),
         },
     }
@@ -149,6 +153,9 @@ mod tests {
         assert!(matches!(error, PathError::NotEmpty { .. }), "{error}");
         assert!(matches!(converge(Wish::NoFile, directory.path()), Err(PathError::OtherKind { .. })));
         assert!(matches!(converge(Wish::File, directory.path()), Err(PathError::OtherKind { .. })));
+        let file = directory.path().join("data");
+        assert!(matches!(converge(Wish::NoFile, &file), Err(PathError::HoldsData { .. })));
+        assert_eq!(fs::read(&file).unwrap(), b"precious");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::io;
 
 use agent_core::facts::{DeviceNumber, MountFact};
 use agent_core::path::HostPath;
+use contract::NfsAttachment;
 
 use crate::root::HostRoot;
 
@@ -44,6 +45,12 @@ impl Mount {
     /// Whether it is mounted at exactly `path`.
     pub fn is_at(&self, path: &str) -> bool {
         self.mount_point == path.as_bytes()
+    }
+
+    /// Whether it is of that export, wherever it is mounted.
+    pub fn is_of(&self, export: &NfsAttachment) -> bool {
+        self.fs_type.starts_with(b"nfs")
+            && std::str::from_utf8(&self.source).is_ok_and(|source| export.is_source(source))
     }
 
     /// For the bind mount of a device node: the node's name (`dm-0`). A node that was deleted since

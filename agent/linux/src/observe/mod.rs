@@ -25,7 +25,7 @@ use contract::{Iqn, LunNumber, PublishContext, Wwid};
 use crate::blocking::Bulkheads;
 use crate::error_text::{chain, unknown};
 use crate::mount::table::{self, Mount};
-use crate::multipath::map;
+use crate::multipath::map::{self, MapError};
 use crate::root::HostRoot;
 use crate::sysfs::iscsi::{self, Session};
 use crate::sysfs::scsi::{self, Disk};
@@ -93,15 +93,22 @@ fn sought(query: &Query) -> Sought {
     }
 }
 
-/// By the WWID; without one, the map that is mounted at the staging path.
+/// What stands at the place that the query is about, where nothing else says what the volume is.
+fn shown<'t>(query: &Query, table: &'t [Mount]) -> Option<&'t Mount> {
+    let place = query.staging.as_ref().or(query.target.as_ref())?;
+    let topmost = || table.iter().rev().find(|mount| mount.is_at(place.as_str()));
+    if query.attachment.is_some() { None } else { topmost() }
+}
+
+/// By the WWID; without one, the map that is mounted, or whose node is bound, at the place in question.
 fn find_map(root: &HostRoot, query: &Query, table: &[Mount], sought: &Sought) -> Probe<MapFact> {
-    let found = match (&sought.wwid, &query.staging, &query.attachment) {
-        (Some(wwid), _, _) => map::find(root, wwid),
-        (None, Some(staging), None) => match table.iter().rev().find(|mount| mount.is_at(staging.as_str())) {
-            Some(mount) => map::find_by_number(root, mount.device),
-            None => Ok(None),
-        },
-        _ => Ok(None),
+    let by_place = |mount: &Mount| -> Result<Option<MapFact>, MapError> {
+        map::find_by_number(root, node_of(root, mount)?.unwrap_or(mount.device))
+    };
+    let found = match (&sought.wwid, shown(query, table)) {
+        (Some(wwid), _) => map::find(root, wwid),
+        (None, Some(mount)) => by_place(mount),
+        (None, None) => Ok(None),
     };
     match found {
         Ok(Some(map)) => Probe::Present(map),
@@ -203,11 +210,23 @@ fn mounts(
     device: Option<DeviceNumber>,
 ) -> Result<Vec<MountFact>, SysfsError> {
     let wanted = [&query.staging, &query.target];
+    let export = match &query.attachment {
+        Some(PublishContext::Nfs(nfs)) => Some(nfs),
+        _ => None,
+    };
+    // Every device node stands on the one filesystem /dev: that two do says nothing.
+    let shown = shown(query, table).filter(|mount| mount.device_node().is_none()).map(|mount| mount.device);
     let mut mounts = Vec::new();
     for mount in table {
         let node = node_of(root, mount)?;
         let of_device = device.is_some() && (Some(mount.device) == device || node == device);
-        if of_device || wanted.iter().any(|path| path.as_ref().is_some_and(|path| mount.is_within(path))) {
+        let of_export = export.is_some_and(|export| mount.is_of(export));
+        let of_shown = shown == Some(mount.device);
+        if of_device
+            || of_export
+            || of_shown
+            || wanted.iter().any(|path| path.as_ref().is_some_and(|path| mount.is_within(path)))
+        {
             mounts.push(mount.to_fact(node));
         }
     }
