@@ -5,11 +5,12 @@ mod table;
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
@@ -17,6 +18,7 @@ pub use table::Program;
 
 use crate::own_time::in_kernel;
 use crate::root::HostRoot;
+use crate::sys;
 
 /// Kept of each of a program's two outputs; the rest is read and dropped, so that it never blocks.
 const OUTPUT_LIMIT: usize = 64 << 10;
@@ -126,30 +128,26 @@ async fn run_path(path: OsString, arguments: &[OsString], deadline: Instant) -> 
         .process_group(0)
         .kill_on_drop(true);
     let mut child = in_kernel(|| program.spawn()).map_err(failed)?;
-    let mut group = Group::of(&child);
+    let outputs = (child.stdout.take(), child.stderr.take());
+    let mut group = Group::of(child).map_err(failed)?;
     let (mut stdout, mut stderr) = (Capture::default(), Capture::default());
     let ended = {
-        let outputs = (child.stdout.take(), child.stderr.take());
-        let run = await_end(&mut child, outputs, &mut stdout, &mut stderr);
+        let run = await_end(&group, outputs, &mut stdout, &mut stderr);
         tokio::time::timeout_at(deadline.into(), run).await
     };
-    let status = match ended {
-        Ok(status) => status.map_err(failed)?,
-        Err(_elapsed) => {
-            group.kill();
-            // Reaps it; one in uninterruptible sleep stays, and its group's number with it.
-            let _still_there = tokio::time::timeout(AFTER_KILL, child.wait()).await;
-            return Err(CommandError::Overdue {
-                command,
-                limit: started.elapsed(),
-                stderr: stderr.into_text(),
-            });
+    // At its deadline, or whoever it left behind in its group; nobody there is the normal case.
+    group.kill();
+    // An end that was seen is there to be read; one in uninterruptible sleep stays, and its group's
+    // number with it.
+    let reaped = tokio::time::timeout(AFTER_KILL, group.child.wait()).await;
+    let (stdout, stderr) = (stdout.into_text(), stderr.into_text());
+    let status = match (ended, reaped) {
+        (Ok(ended), Ok(status)) => ended.and(status).map_err(failed)?,
+        (Err(_elapsed), _) | (_, Err(_elapsed)) => {
+            return Err(CommandError::Overdue { command, limit: started.elapsed(), stderr });
         }
     };
     tracing::debug!(%command, %status, took = ?started.elapsed(), "program ended");
-    let (stdout, stderr) = (stdout.into_text(), stderr.into_text());
-    // Whoever it left behind in its group goes too; nobody there is the normal case.
-    group.kill();
     if status.success() {
         Ok(Output { stdout, stderr })
     } else {
@@ -157,21 +155,22 @@ async fn run_path(path: OsString, arguments: &[OsString], deadline: Instant) -> 
     }
 }
 
-/// Waits for the program while both outputs are read, so that neither fills its pipe.
+/// Waits for the program while both outputs are read, so that neither fills its pipe. It is not
+/// reaped.
 async fn await_end(
-    child: &mut Child,
+    group: &Group,
     (out, err): (Option<impl AsyncRead + Unpin>, Option<impl AsyncRead + Unpin>),
     stdout: &mut Capture,
     stderr: &mut Capture,
-) -> io::Result<ExitStatus> {
+) -> io::Result<()> {
     let reading = async { tokio::join!(stdout.read_all(out), stderr.read_all(err)) };
     tokio::pin!(reading);
-    let status = tokio::select! {
-        status = child.wait() => status?,
-        _both_closed = &mut reading => return child.wait().await,
+    tokio::select! {
+        ended = group.ended() => ended?,
+        _both_closed = &mut reading => return group.ended().await,
     };
     let _held_open = tokio::time::timeout(AFTER_END, reading).await;
-    Ok(status)
+    Ok(())
 }
 
 /// The head of an output.
@@ -194,18 +193,35 @@ impl Capture {
     }
 }
 
-/// A program's process group, killed when this is dropped, unless it was before.
-struct Group(Option<Pid>);
+/// A program with its process group, which is killed when this is dropped, unless it was before.
+///
+/// The group has the program's number. Until the program is reaped that number is nobody else's, so
+/// the group is killed first and the program reaped after: the other way round, the signal could hit
+/// a stranger that was given the number meanwhile.
+struct Group {
+    child: Child,
+    /// Readable once the program has ended, reaped or not (pidfd_open(2)).
+    end: AsyncFd<OwnedFd>,
+    leader: Option<Pid>,
+}
 
 impl Group {
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
+    fn of(child: Child) -> io::Result<Self> {
+        let number = child.id().and_then(|id| i32::try_from(id).ok());
+        let leader = number.and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+        let end = sys::readable(pidfd_open(leader, PidfdFlags::empty())?)?;
+        Ok(Self { child, end, leader: Some(leader) })
+    }
+
+    /// Returns when the program has ended; it is not reaped.
+    async fn ended(&self) -> io::Result<()> {
+        self.end.readable().await.map(drop)
     }
 
     fn kill(&mut self) {
-        if let Some(group) = self.0.take() {
+        if let Some(leader) = self.leader.take() {
             // ESRCH: nobody is left, which is what was wanted.
-            let _nobody = killpg(group, Signal::SIGKILL);
+            let _nobody = kill_process_group(leader, Signal::KILL);
         }
     }
 }
@@ -281,6 +297,32 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("process {child} outlived the future that ran it");
+    }
+
+    #[tokio::test]
+    async fn an_ended_programs_number_is_still_its_own_when_its_group_is_killed() {
+        let child = Command::new("/bin/sh").args(["-c", "exit 3"]).process_group(0).spawn().unwrap();
+        let mut group = Group::of(child).unwrap();
+        let number = group.child.id().unwrap().to_string();
+        group.ended().await.unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{number}/stat")).unwrap();
+        assert!(stat.contains(") Z "), "it has ended and its number is taken: {stat}");
+        group.kill();
+        assert_eq!(group.child.wait().await.unwrap().code(), Some(3));
+    }
+
+    #[tokio::test]
+    async fn what_a_program_left_behind_in_its_group_ends_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pid");
+        let script = format!("sleep 1000 > /dev/null 2>&1 & echo $! > {}", file.display());
+        shell(&script, Duration::from_secs(30)).await.unwrap();
+        let left = std::fs::read_to_string(&file).unwrap();
+        let number = left.trim().parse().ok().and_then(Pid::from_raw).unwrap();
+        let Ok(end) = pidfd_open(number, PidfdFlags::empty()) else { return };
+        let end = sys::readable(end).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(10), end.readable()).await;
+        assert!(ended.is_ok(), "process {left} outlived the program");
     }
 
     #[tokio::test]
