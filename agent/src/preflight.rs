@@ -46,18 +46,22 @@ impl Need {
         match self {
             Self::Kernel(KernelFeature::Nfs) => (
                 "the kernel has no NFS client",
-                "install the kernel's extra modules and run `modprobe nfsv4`",
+                "install the kernel's extra modules, run `depmod -a` and then `modprobe nfsv4`",
             ),
             Self::Kernel(KernelFeature::IscsiTcp) => (
                 "the kernel has no software iSCSI initiator",
-                "install the kernel's extra modules and run `modprobe iscsi_tcp`",
+                "install the kernel's extra modules, run `depmod -a` and then `modprobe iscsi_tcp`",
             ),
             Self::Kernel(KernelFeature::DmMultipath) => (
                 "the kernel has no device-mapper multipath",
-                "install the kernel's extra modules and run `modprobe dm_multipath`",
+                "install the kernel's extra modules, run `depmod -a` and then `modprobe dm_multipath`",
             ),
-            Self::Kernel(KernelFeature::Ext4) => ("the kernel has no ext4", "run `modprobe ext4`"),
-            Self::Kernel(KernelFeature::Xfs) => ("the kernel has no XFS", "run `modprobe xfs`"),
+            Self::Kernel(KernelFeature::Ext4) => {
+                ("the kernel has no ext4", "run `depmod -a` and then `modprobe ext4`")
+            }
+            Self::Kernel(KernelFeature::Xfs) => {
+                ("the kernel has no XFS", "run `depmod -a` and then `modprobe xfs`")
+            }
             Self::Daemon(Daemon::Iscsid) => {
                 ("iscsid does not answer", "install open-iscsi (iscsi-initiator-utils) and start iscsid")
             }

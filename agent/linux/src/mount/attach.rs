@@ -20,7 +20,10 @@ use crate::sys;
 #[derive(Debug, thiserror::Error)]
 pub enum MountError {
     /// The kernel does not know the filesystem.
-    #[error("this kernel has no filesystem {fs_type}: load its module")]
+    #[error(
+        "this kernel has no filesystem {fs_type}: its module is not loaded and not found; run `depmod -a` and \
+         then `modprobe {fs_type}` on this node, or install the package of the running kernel's modules"
+    )]
     NoFilesystem {
         /// Which.
         fs_type: String,

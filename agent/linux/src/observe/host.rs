@@ -115,7 +115,9 @@ fn initiator(root: &HostRoot) -> Probe<Iqn> {
     }
 }
 
-/// Loaded, built in, or on disk for this kernel to load when it is first asked for.
+/// Loaded, built in, or on disk for this kernel to load when it is first asked for. modprobe(8) believes
+/// the list: a file that is not on it is not found, and a line whose file is gone (the kernel's package
+/// was updated, depmod did not run) loads nothing.
 fn kernel_feature(root: &HostRoot, kernel: &str, filesystem: &str, module: &str) -> Probe<()> {
     let registered = fs::read_to_string(root.proc("filesystems")).unwrap_or_default();
     let known =
@@ -124,16 +126,21 @@ fn kernel_feature(root: &HostRoot, kernel: &str, filesystem: &str, module: &str)
         return Probe::Present(());
     }
     let modules = root.path(format!("lib/modules/{kernel}"));
-    let lists = ["modules.dep", "modules.builtin"].map(|list| fs::read_to_string(modules.join(list)));
-    if let [Err(error), Err(_)] = &lists {
+    let [loadable, builtin] =
+        ["modules.dep", "modules.builtin"].map(|list| fs::read_to_string(modules.join(list)));
+    if let (Err(error), Err(_)) = (&loadable, &builtin) {
         return unknown(error);
     }
-    let file = |list: &str| {
-        list.lines()
-            .filter_map(|line| line.split(':').next()?.rsplit('/').next())
-            .any(|name| name.split_once(".ko").is_some_and(|(stem, _)| stem.replace('-', "_") == module))
+    let is_it = |file: &str| {
+        let name = file.rsplit('/').next().unwrap_or(file);
+        name.split_once(".ko").is_some_and(|(stem, _)| stem.replace('-', "_") == module)
     };
-    present(lists.iter().flatten().any(|list| file(list)))
+    let files =
+        |list: &str| list.lines().filter_map(|line| Some(line.split(':').next()?.to_owned())).collect();
+    let [loadable, builtin]: [Vec<String>; 2] =
+        [loadable, builtin].map(|list| list.map(|list| files(&list)).unwrap_or_default());
+    let on_disk = |file: &String| is_it(file) && modules.join(file).is_file();
+    present(builtin.iter().any(|file| is_it(file)) || loadable.iter().any(on_disk))
 }
 
 #[cfg(test)]
@@ -168,12 +175,27 @@ mod tests {
     #[test]
     fn a_module_on_disk_is_a_feature_even_when_it_is_not_loaded() {
         let list = "kernel/drivers/md/dm-multipath.ko.xz: kernel/drivers/md/dm-mod.ko.xz\n";
-        let (_directory, root) =
-            root(&[("lib/modules/6.1/modules.dep", list), ("proc/filesystems", "\text4\n")]);
+        let (_directory, root) = root(&[
+            ("lib/modules/6.1/modules.dep", list),
+            ("lib/modules/6.1/kernel/drivers/md/dm-multipath.ko.xz", ""),
+            ("proc/filesystems", "\text4\n"),
+        ]);
         assert_eq!(kernel_feature(&root, "6.1", "", "dm_multipath"), Probe::Present(()));
         assert_eq!(kernel_feature(&root, "6.1", "", "iscsi_tcp"), Probe::Absent);
         assert_eq!(kernel_feature(&root, "6.1", "ext4", "ext4"), Probe::Present(()));
         assert!(matches!(kernel_feature(&root, "5.0", "", "dm_multipath"), Probe::Unknown(_)));
+    }
+
+    #[test]
+    fn a_module_whose_file_is_gone_or_that_is_not_on_the_list_is_no_feature() {
+        let list = "kernel/fs/nfs/nfsv4.ko: kernel/fs/nfs/nfs.ko\n";
+        let (_directory, stale) = root(&[("lib/modules/6.1/modules.dep", list)]);
+        assert_eq!(kernel_feature(&stale, "6.1", "nfs4", "nfsv4"), Probe::Absent);
+        let (_directory, unlisted) =
+            root(&[("lib/modules/6.1/modules.dep", ""), ("lib/modules/6.1/kernel/fs/nfs/nfsv4.ko", "")]);
+        assert_eq!(kernel_feature(&unlisted, "6.1", "nfs4", "nfsv4"), Probe::Absent);
+        let (_directory, built_in) = root(&[("lib/modules/6.1/modules.builtin", "kernel/fs/nfs/nfsv4.ko\n")]);
+        assert_eq!(kernel_feature(&built_in, "6.1", "nfs4", "nfsv4"), Probe::Present(()));
     }
 
     #[test]
