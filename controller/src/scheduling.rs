@@ -171,10 +171,12 @@ pub struct Request<'r> {
 /// Which kind of reason kept a pool out, from the hardest to the one nearest to a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Obstacle {
-    /// It cannot be used that way.
-    Use,
-    /// It does not offer what the class asks for, or is away.
+    /// It does not offer what the class asks for.
     Offer,
+    /// It offers that and cannot be used that way.
+    Use,
+    /// Its array is away: what it offers, nobody can tell now.
+    Away,
     /// Only the size does not fit.
     Size,
 }
@@ -223,11 +225,11 @@ pub fn candidates(
         let array = match backend.state() {
             BackendState::Online(array) => array,
             BackendState::Unasked => {
-                reasons.push((Obstacle::Offer, format!("backend {} has not answered yet", backend.name)));
+                reasons.push((Obstacle::Away, format!("backend {} has not answered yet", backend.name)));
                 continue;
             }
             BackendState::Offline(reason) => {
-                reasons.push((Obstacle::Offer, format!("backend {} is offline: {reason}", backend.name)));
+                reasons.push((Obstacle::Away, format!("backend {} is offline: {reason}", backend.name)));
                 continue;
             }
         };
@@ -262,13 +264,14 @@ fn fit(
     pool: &Pool,
 ) -> Result<u64, (Obstacle, String)> {
     let protocol = array.protocol();
+    // The class first: a pool that it leaves out says nothing about how the one it means can be used.
+    if let Some(why) = request.class.mismatch(pool, protocol) {
+        return Err((Obstacle::Offer, why));
+    }
     for r#use in request.uses {
         if let Some(why) = uses::refusal(protocol, array.shares_devices(), r#use) {
             return Err((Obstacle::Use, why.to_owned()));
         }
-    }
-    if let Some(why) = request.class.mismatch(pool, protocol) {
-        return Err((Obstacle::Offer, why));
     }
     let config = &backend.config;
     let wanted = request.required.unwrap_or(config.default_size.min(request.limit.unwrap_or(u64::MAX)));

@@ -21,7 +21,7 @@ fn code_of(error: &VolumeError) -> Code {
         VolumeError::NoPool(no_pool) => match no_pool.nearest_obstacle() {
             Some(Obstacle::Size) => Code::OutOfRange,
             Some(Obstacle::Use) => Code::InvalidArgument,
-            Some(Obstacle::Offer) | None => Code::ResourceExhausted,
+            Some(Obstacle::Offer | Obstacle::Away) | None => Code::ResourceExhausted,
         },
         VolumeError::Published { .. } | VolumeError::Exclusive { .. } => Code::FailedPrecondition,
         VolumeError::Unusable { .. } => Code::InvalidArgument,
