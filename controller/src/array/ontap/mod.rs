@@ -132,7 +132,7 @@ impl Ontap {
         others: &[Guest],
     ) -> Result<(), ArrayError> {
         match &self.protocol {
-            Driver::Nas(nas) => self.ensure_not_exported(nas, volume, others).await,
+            Driver::Nas(nas) => self.ensure_not_exported(nas, volume, guest, others).await,
             Driver::San { .. } => self.ensure_not_mapped(volume, guest).await,
         }
     }

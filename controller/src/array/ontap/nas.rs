@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::Ontap;
 use super::client::{Client, code, tolerate};
+use super::flexvol::Nas;
 use crate::array::{ArrayError, Guest, Provisioned, VolumeSpec};
 use crate::backend::config::{ExportAccess, NasOptions};
 use crate::store::VolumeRecord;
@@ -30,12 +31,25 @@ struct Rule {
     #[serde(default)]
     protocols: Vec<String>,
     #[serde(default)]
+    ro_rule: Vec<String>,
+    #[serde(default)]
     rw_rule: Vec<String>,
+    #[serde(default)]
+    superuser: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
 struct ClientMatch {
     r#match: String,
+}
+
+/// A volume by the policy it uses.
+#[derive(Debug, Deserialize)]
+struct PolicyUser {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    nas: Nas,
 }
 
 /// Whether a rule lets an address in.
@@ -54,6 +68,21 @@ impl Rule {
             [client] => client.r#match.parse().ok(),
             _ => None,
         }
+    }
+
+    /// Whether it is as this controller writes rules; more than that a rule does not tell of its maker.
+    fn is_as_ours(&self) -> bool {
+        let any = |flavors: &[String]| matches!(flavors, [flavor] if flavor == "any");
+        self.single_address().is_some()
+            && matches!(self.protocols.as_slice(), [protocol] if protocol == "nfs")
+            && any(&self.ro_rule)
+            && any(&self.rw_rule)
+            && any(&self.superuser)
+    }
+
+    fn shown(&self) -> String {
+        let clients: Vec<_> = self.clients.iter().map(|client| client.r#match.as_str()).collect();
+        format!("rule {} ({})", self.index, clients.join(", "))
     }
 
     fn admits(&self, address: IpAddr) -> Admits {
@@ -102,7 +131,7 @@ impl Ontap {
                     self.require_ours(&spec.internal_name, &spec.id, &found)?;
                 }
                 // Born with a policy that lets nobody in.
-                self.ensure_policy(&spec.internal_name).await?;
+                self.ensure_policy(&spec.internal_name, &spec.internal_name).await?;
                 spec.internal_name.clone()
             }
         };
@@ -168,6 +197,7 @@ impl Ontap {
         &self,
         nas: &NasOptions,
         volume: &VolumeRecord,
+        guest: &Guest,
         others: &[Guest],
     ) -> Result<(), ArrayError> {
         match &nas.access {
@@ -177,8 +207,15 @@ impl Ontap {
                 if find_policy(&self.client, &self.svm_uuid, &volume.internal_name).await?.is_none() {
                     return Ok(());
                 }
+                let name = &volume.internal_name;
+                match self.find_flexvol(name).await? {
+                    Some(found) => self.require_ours(name, &volume.id, &found)?,
+                    // Without its volume the policy lets nobody in anywhere.
+                    None => return Ok(()),
+                }
                 let wanted = everybody(networks, others.iter());
-                self.ensure_rules(&volume.internal_name, &wanted).await
+                let left = self.ensure_rules(name, &wanted).await?;
+                require_shut_out(name, guest, &wanted, &left)
             }
         }
     }
@@ -188,13 +225,26 @@ impl Ontap {
             return Ok(());
         }
         let Some(policy) = find_policy(&self.client, &self.svm_uuid, name).await? else { return Ok(()) };
+        // The volume is gone by now: whoever uses the policy still is somebody else.
+        if let Some(trace) = self.find_foreign(&policy, None).await? {
+            tracing::warn!(policy = name, trace, "the policy is left on the array: somebody else uses it");
+            return Ok(());
+        }
         let path = format!("protocols/nfs/export-policies/{}", policy.id);
         tolerate(self.client.delete(&path).await, &[code::MISSING])
     }
 
-    async fn ensure_policy(&self, name: &str) -> Result<Policy, ArrayError> {
+    /// The policy of `volume`, made or found. One that is found has no mark on it (the API knows
+    /// none), so what it is used for must show that it is ours: no volume but ours uses it, and
+    /// unless ours does, it holds no rule that we do not write.
+    async fn ensure_policy(&self, name: &str, volume: &str) -> Result<Policy, ArrayError> {
         if let Some(found) = find_policy(&self.client, &self.svm_uuid, name).await? {
-            return Ok(found);
+            return match self.find_foreign(&found, Some(volume)).await? {
+                None => Ok(found),
+                Some(trace) => Err(ArrayError::Foreign {
+                    name: format!("export policy {name} of SVM {} ({trace})", self.svm_name),
+                }),
+            };
         }
         let body = json!({ "name": name, "svm": { "uuid": self.svm_uuid } });
         let made = self.client.post("protocols/nfs/export-policies", &[], body).await;
@@ -203,13 +253,48 @@ impl Ontap {
         found.ok_or_else(|| ArrayError::Missing { what: format!("export policy {name}") })
     }
 
+    /// What shows that a policy is not, or not only, ours. `volume` is the one it was made for; that
+    /// it is ours was seen by its mark.
+    async fn find_foreign(
+        &self,
+        policy: &Policy,
+        volume: Option<&str>,
+    ) -> Result<Option<String>, ArrayError> {
+        let query = [
+            ("svm.uuid", self.svm_uuid.as_str()),
+            ("nas.export_policy.name", policy.name.as_str()),
+            ("fields", "name,nas.export_policy.name"),
+        ];
+        let users: Vec<PolicyUser> = self.client.records("storage/volumes", &query).await?;
+        let users = users.into_iter().filter(|user| user.nas.export_policy.name == policy.name);
+        let (ours, others): (Vec<_>, Vec<_>) = users.partition(|user| Some(user.name.as_str()) == volume);
+        if let Some(other) = others.first() {
+            return Ok(Some(format!("volume {} uses it", other.name)));
+        }
+        if !ours.is_empty() {
+            return Ok(None);
+        }
+        let rules = self.rules(&rules_of(policy)).await?;
+        Ok(rules.iter().find(|rule| !rule.is_as_ours()).map(|rule| format!("it has {}", rule.shown())))
+    }
+
     /// Makes the rules of a volume's own policy let in exactly `wanted`, one rule an address, and
-    /// reads them back. Rules for networks and names are not ours and stay.
-    async fn ensure_rules(&self, name: &str, wanted: &BTreeSet<IpAddr>) -> Result<(), ArrayError> {
-        let policy = self.ensure_policy(name).await?;
-        let path = format!("protocols/nfs/export-policies/{}/rules", policy.id);
+    /// reads them back. A rule for one of these addresses that is not as we write it is replaced: the
+    /// array takes the first that matches. Rules for networks and names are not ours and stay; they
+    /// are the answer.
+    async fn ensure_rules(&self, name: &str, wanted: &BTreeSet<IpAddr>) -> Result<Vec<Rule>, ArrayError> {
+        let policy = self.ensure_policy(name, name).await?;
+        let path = rules_of(&policy);
         let rules = self.rules(&path).await?;
-        let present: BTreeSet<_> = rules.iter().filter_map(Rule::single_address).collect();
+        let surplus = |rule: &&Rule| {
+            rule.single_address().is_some_and(|address| !wanted.contains(&address) || !rule.is_as_ours())
+        };
+        for rule in rules.iter().filter(surplus) {
+            let gone = self.client.delete(&format!("{path}/{}", rule.index)).await;
+            tolerate(gone, &[code::MISSING])?;
+        }
+        let present =
+            rules.iter().filter(|rule| rule.is_as_ours()).filter_map(Rule::single_address).collect();
         for address in wanted.difference(&present) {
             let body = json!({
                 "clients": [{ "match": address.to_string() }],
@@ -220,14 +305,11 @@ impl Ontap {
             });
             tolerate(self.client.post(&path, &[], body).await, &[code::RULE_EXISTS, code::DUPLICATE])?;
         }
-        let surplus = |rule: &&Rule| rule.single_address().is_some_and(|address| !wanted.contains(&address));
-        for rule in rules.iter().filter(surplus) {
-            let gone = self.client.delete(&format!("{path}/{}", rule.index)).await;
-            tolerate(gone, &[code::MISSING])?;
-        }
-        let now: BTreeSet<_> = self.rules(&path).await?.iter().filter_map(Rule::single_address).collect();
-        if now == *wanted {
-            return Ok(());
+        let (single, left): (Vec<_>, Vec<_>) =
+            self.rules(&path).await?.into_iter().partition(|rule| rule.single_address().is_some());
+        let now: BTreeSet<_> = single.iter().filter_map(Rule::single_address).collect();
+        if now == *wanted && single.iter().all(Rule::is_as_ours) {
+            return Ok(left);
         }
         Err(ArrayError::Unexpected {
             call: format!("the rules of export policy {name}"),
@@ -236,7 +318,7 @@ impl Ontap {
     }
 
     async fn rules(&self, path: &str) -> Result<Vec<Rule>, ArrayError> {
-        let fields = "index,clients,protocols,rw_rule";
+        let fields = "index,clients,protocols,ro_rule,rw_rule,superuser";
         self.client.records(path, &[("fields", fields)]).await
     }
 
@@ -247,7 +329,7 @@ impl Ontap {
         let found = found.ok_or_else(|| ArrayError::Missing {
             what: format!("export policy {policy} of SVM {}", self.svm_name),
         })?;
-        let rules = self.rules(&format!("protocols/nfs/export-policies/{}/rules", found.id)).await?;
+        let rules = self.rules(&rules_of(&found)).await?;
         let verdicts: Vec<_> = guest
             .addresses
             .iter()
@@ -271,6 +353,32 @@ impl Ontap {
     }
 }
 
+fn rules_of(policy: &Policy) -> String {
+    format!("protocols/nfs/export-policies/{}/rules", policy.id)
+}
+
+/// A revoked node must not get in by a rule that somebody else added: access is not revoked then, and
+/// nobody may be told that it is (hazard H07).
+fn require_shut_out(
+    policy: &str,
+    guest: &Guest,
+    wanted: &BTreeSet<IpAddr>,
+    rules: &[Rule],
+) -> Result<(), ArrayError> {
+    let revoked = guest.addresses.iter().filter(|address| !wanted.contains(*address));
+    for address in revoked {
+        if let Some(rule) = rules.iter().find(|rule| rule.admits(*address) == Admits::Yes) {
+            let reason = format!(
+                "node {} ({address}) still has access by {} of export policy {policy}, which this controller did not make: remove the rule",
+                guest.node,
+                rule.shown()
+            );
+            return Err(ArrayError::NoAccess { reason });
+        }
+    }
+    Ok(())
+}
+
 fn admitted(networks: &[IpNet], guest: &Guest) -> BTreeSet<IpAddr> {
     let within = |address: &&IpAddr| networks.iter().any(|network| network.contains(*address));
     guest.addresses.iter().filter(within).copied().collect()
@@ -289,7 +397,9 @@ mod tests {
             index: 1,
             clients: clients.iter().map(|text| ClientMatch { r#match: (*text).to_owned() }).collect(),
             protocols: vec!["nfs".to_owned()],
+            ro_rule: vec!["any".to_owned()],
             rw_rule: vec![rw.to_owned()],
+            superuser: vec!["any".to_owned()],
         }
     }
 

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use contract::{
-    DeviceIdentity, FsType, Iqn, IscsiAttachment, LunNumber, LunSerial, Portal, PublishContext, Wwid,
+    DeviceIdentity, FsType, Iqn, IscsiAttachment, LunNumber, LunSerial, NodeId, Portal, PublishContext, Wwid,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::Ontap;
 use super::client::{Client, code, tolerate};
@@ -85,7 +86,21 @@ struct Igroup {
     uuid: String,
     name: String,
     #[serde(default)]
+    comment: String,
+    #[serde(default)]
     initiators: Vec<Name>,
+}
+
+/// What stands in the comment of an igroup of ours.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Comment {
+    tine: Mark,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    controller: Uuid,
+    node: NodeId,
 }
 
 #[derive(Debug, Deserialize)]
@@ -180,7 +195,7 @@ impl Ontap {
         let igroup_name = naming::igroup(&guest.node, self.owner.controller);
         let (number, igroup) = {
             let _held = self.igroups.lock(&igroup_name).await;
-            let igroup = self.ensure_igroup(&igroup_name, iqn).await?;
+            let igroup = self.ensure_igroup(&igroup_name, &guest.node, iqn).await?;
             (self.ensure_map(&path, &igroup_name).await?, igroup)
         };
         let portals = self.portals(&lun, &igroup).await?;
@@ -211,6 +226,9 @@ impl Ontap {
         let _held = self.igroups.lock(&name).await;
         let Some(igroup) = self.find_igroup(&name).await? else { return Ok(()) };
         let path = lun_path(&volume.internal_name);
+        if let Some(found) = self.find_flexvol(&volume.internal_name).await? {
+            self.require_ours(&volume.internal_name, &volume.id, &found)?;
+        }
         if let Some(lun) = self.find_lun(&path).await? {
             let map = format!("protocols/san/lun-maps/{}/{}", lun.uuid, igroup.uuid);
             tolerate(self.client.delete(&map).await, &[code::MISSING, code::MAP_MISSING])?;
@@ -224,7 +242,7 @@ impl Ontap {
         }
         let query = [("svm.uuid", self.svm_uuid.as_str()), ("igroup.name", name.as_str())];
         let left: Vec<Value> = self.client.records("protocols/san/lun-maps", &query).await?;
-        if left.is_empty() {
+        if left.is_empty() && self.is_ours(&igroup, &guest.node) {
             let gone = self.client.delete(&format!("protocols/san/igroups/{}", igroup.uuid)).await;
             tolerate(gone, &[code::MISSING, code::IGROUP_MISSING, code::IGROUP_MAPPED])?;
         }
@@ -232,8 +250,11 @@ impl Ontap {
     }
 
     async fn find_igroup(&self, name: &str) -> Result<Option<Igroup>, ArrayError> {
-        let query =
-            [("svm.uuid", self.svm_uuid.as_str()), ("name", name), ("fields", "uuid,name,initiators.name")];
+        let query = [
+            ("svm.uuid", self.svm_uuid.as_str()),
+            ("name", name),
+            ("fields", "uuid,name,comment,initiators.name"),
+        ];
         Ok(self
             .client
             .records("protocols/san/igroups", &query)
@@ -242,17 +263,30 @@ impl Ontap {
             .find(|igroup: &Igroup| igroup.name == name))
     }
 
-    /// The node's igroup, holding its initiator and no other: the name ends in our own uuid, so an
-    /// initiator that is not the node's was its former one.
-    async fn ensure_igroup(&self, name: &str, iqn: &Iqn) -> Result<Igroup, ArrayError> {
+    /// Whether the mark in an igroup's comment is this controller's, for this node.
+    fn is_ours(&self, igroup: &Igroup, node: &NodeId) -> bool {
+        let wanted = Mark { controller: self.owner.controller, node: node.clone() };
+        serde_json::from_str::<Comment>(&igroup.comment).is_ok_and(|comment| comment.tine == wanted)
+    }
+
+    /// The node's igroup, holding its initiator and no other: of one that carries our mark, an
+    /// initiator that is not the node's was its former one. One without the mark is somebody's, and
+    /// its initiators would see what is mapped to it.
+    async fn ensure_igroup(&self, name: &str, node: &NodeId, iqn: &Iqn) -> Result<Igroup, ArrayError> {
         let igroup = match self.find_igroup(name).await? {
             Some(found) => found,
             None => {
+                let mark = Mark { controller: self.owner.controller, node: node.clone() };
+                let comment = serde_json::to_string(&Comment { tine: mark });
                 let body = json!({
                     "name": name,
                     "svm": { "uuid": self.svm_uuid },
                     "protocol": "iscsi",
                     "os_type": "linux",
+                    "comment": comment.map_err(|error| ArrayError::Unexpected {
+                        call: "comment".to_owned(),
+                        problem: error.to_string(),
+                    })?,
                 });
                 let made = self.client.post("protocols/san/igroups", &[], body).await;
                 tolerate(made, &[code::IGROUP_EXISTS, code::DUPLICATE])?;
@@ -260,6 +294,9 @@ impl Ontap {
                 found.ok_or_else(|| ArrayError::Missing { what: format!("igroup {name}") })?
             }
         };
+        if !self.is_ours(&igroup, node) {
+            return Err(ArrayError::Foreign { name: format!("igroup {name} of SVM {}", self.svm_name) });
+        }
         let path = format!("protocols/san/igroups/{}/initiators", igroup.uuid);
         if !igroup.initiators.iter().any(|initiator| initiator.name == iqn.as_str()) {
             let added = self.client.post(&path, &[], json!({ "name": iqn.as_str() })).await;
