@@ -16,7 +16,6 @@ use agent_core::record::{RECORD_VERSION, StageRecord};
 use agent_linux::own_time::{OwnTime, in_kernel};
 use contract::{Iqn, PublishContext, VolumeId};
 use parking_lot::Mutex;
-use tokio::sync::watch;
 
 const SUFFIX: &str = ".json";
 const TEMPORARY: &str = ".new";
@@ -85,7 +84,6 @@ impl Entry {
 pub struct Journal {
     directory: PathBuf,
     entries: Mutex<BTreeMap<VolumeId, Entry>>,
-    changes: watch::Sender<u64>,
     /// Free again when this file is closed, however the process ends (flock(2)).
     _lock: File,
 }
@@ -119,7 +117,7 @@ impl Journal {
             entries.insert(volume, entry);
         }
         tracing::info!(records = entries.len(), directory = %directory.display(), "journal read");
-        Ok(Self { directory, entries: Mutex::new(entries), changes: watch::channel(0).0, _lock: lock })
+        Ok(Self { directory, entries: Mutex::new(entries), _lock: lock })
     }
 
     /// The record of `volume`, if there is one.
@@ -166,11 +164,6 @@ impl Journal {
         others
     }
 
-    /// Changes whenever a record is written or removed.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
-    }
-
     /// Makes `record` durable. Does nothing when it is already there as it is.
     ///
     /// # Errors
@@ -186,7 +179,6 @@ impl Journal {
         let directory = self.directory.clone();
         blocking(move || replace(&directory, &path, &text)).await?;
         self.entries.lock().insert(record.volume.clone(), Entry::new(record.clone()));
-        self.changes.send_modify(|count| *count += 1);
         Ok(())
     }
 
@@ -208,7 +200,6 @@ impl Journal {
         })
         .await?;
         self.entries.lock().remove(volume);
-        self.changes.send_modify(|count| *count += 1);
         Ok(())
     }
 

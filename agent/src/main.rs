@@ -14,7 +14,9 @@ use contract::Secret;
 use tine_agent::config::Config;
 use tine_agent::coordinator::Coordinator;
 use tine_agent::csi::{IdentityService, NodeService};
-use tine_agent::fleet::{Credentials, FleetClient, FleetConfig, NoController, NodeIdentity, keep_in_sync};
+use tine_agent::fleet::{
+    Credentials, FleetClient, FleetConfig, NoController, NodeIdentity, ensure_key, keep_in_sync,
+};
 use tine_agent::journal::Journal;
 use tine_agent::preflight::{self, Preflight};
 use tine_agent::serve;
@@ -46,10 +48,16 @@ async fn main() -> Result<()> {
         None => Arc::new(NoController),
     };
     let coordinator = Coordinator::new(host, journal, credentials, Arc::clone(&preflight));
-    let sync = fleet.map(|client| {
-        let identity = identity(&config, &facts);
-        tokio::spawn(keep_in_sync(client, identity, Arc::clone(&coordinator), preflight))
-    });
+    let sync = {
+        let (identity, coordinator) = (identity(&config, &facts), Arc::clone(&coordinator));
+        tokio::spawn(async move {
+            // First, so that the controller is told what is so.
+            coordinator.review().await;
+            if let Some(client) = fleet {
+                keep_in_sync(client, identity, coordinator, preflight).await;
+            }
+        })
+    };
 
     let listener = serve::bind(&config.csi)?;
     let identity = IdentityService { driver_name: config.driver_name.clone() };
@@ -61,9 +69,7 @@ async fn main() -> Result<()> {
         served = server => served?,
         () = drained(stopping) => tracing::warn!("calls are still under way; the next agent finishes them"),
     }
-    if let Some(sync) = sync {
-        sync.abort();
-    }
+    sync.abort();
     drop(stop);
     // Best effort: a socket that stays is replaced by the next agent.
     if let Err(error) = fs::remove_file(&config.csi) {
@@ -91,6 +97,7 @@ fn fleet(config: &Config) -> Result<Option<Arc<FleetClient>>> {
         authority: read(authority)?,
         join_token: Secret::new(token.lines().next().unwrap_or_default().trim().to_owned()),
         node: config.node_id.clone(),
+        node_key: ensure_key(&config.state_dir)?,
     })?;
     Ok(Some(Arc::new(client)))
 }

@@ -10,6 +10,7 @@ use agent_core::intent::{Intent, Stage, Usage};
 use contract::PublishContext;
 use harness::model::{Data, export};
 use harness::{Node, agent, lun_volume, publish, unpublish, unstage};
+use tine_agent::coordinator::Phase;
 use tokio::runtime::Runtime;
 
 /// Runs one agent process until `intent` is settled, or until the node's fuse kills it.
@@ -69,6 +70,29 @@ fn volumes() -> Vec<fn(&Node) -> Stage> {
         Stage { usage: Usage::Block, ..lun_volume(node, 1, Data::Foreign("a workload's bytes")) }
     }
     vec![export_volume, blank, block]
+}
+
+#[test]
+fn after_a_restart_a_volume_counts_as_staged_only_if_the_node_shows_it() {
+    for volume in volumes() {
+        let look = |node: &Node, state: &Path, stage: &Stage| {
+            let runtime = Runtime::new().unwrap();
+            let phase = runtime.block_on(async {
+                let agent = agent(node, state);
+                agent.review().await;
+                agent.standing(&stage.volume).phase
+            });
+            runtime.shutdown_timeout(Duration::from_secs(10));
+            phase
+        };
+        let (node, state, stage) = start(volume);
+        *node.fuse.lock() = Some(1);
+        assert_eq!(run(&node, state.path(), &Intent::Stage(stage.clone())), None);
+        assert_eq!(look(&node, state.path(), &stage), Phase::Staging);
+        *node.fuse.lock() = None;
+        assert_eq!(run(&node, state.path(), &Intent::Stage(stage.clone())), Some(true));
+        assert_eq!(look(&node, state.path(), &stage), Phase::Staged);
+    }
 }
 
 fn start(volume: fn(&Node) -> Stage) -> (Node, tempfile::TempDir, Stage) {

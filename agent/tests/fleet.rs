@@ -12,11 +12,12 @@ use contract::{Secret, VolumeId};
 use fleet_proto::NODE_TOKEN_METADATA;
 use fleet_proto::fleet::fleet_server::{Fleet, FleetServer};
 use fleet_proto::fleet::{
-    Chap, DesiredState, GetAccessRequest, GetAccessResponse, NodeObservation, RegisterRequest,
+    Attachment, Chap, DesiredState, GetAccessRequest, GetAccessResponse, NodeObservation, RegisterRequest,
     RegisterResponse,
 };
 use harness::model::Data;
-use harness::{Node, agent, lun_volume, unstage};
+use harness::{Node, agent, lun_volume, publish, unpublish, unstage};
+use tine_agent::coordinator::Phase;
 use tine_agent::fleet::{AccessError, Credentials, FleetClient, FleetConfig, NodeIdentity, keep_in_sync};
 use tine_agent::preflight::Preflight;
 use tokio::net::TcpListener;
@@ -27,6 +28,7 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
+const NODE_KEY: &str = "0123456789abcdef0123456789abcdef";
 const SOON: Duration = Duration::from_secs(10);
 
 /// A controller that knows one node and one volume.
@@ -52,6 +54,7 @@ impl Fleet for Controller {
         if (request.node_id.as_str(), request.join_token.as_str()) != ("w1", "let me in") {
             return Err(Status::permission_denied("not with this join token"));
         }
+        assert_eq!(request.node_key, NODE_KEY);
         assert_eq!(request.protocols, ["nfs", "iscsi"]);
         assert_eq!(request.addresses, ["192.168.49.11"]);
         Ok(Response::new(RegisterResponse {
@@ -155,6 +158,7 @@ fn client(authority: &Authority, address: SocketAddr, join_token: &str) -> Fleet
         authority: authority.pem.clone().into_bytes(),
         join_token: Secret::new(join_token.to_owned()),
         node: "w1".parse().unwrap(),
+        node_key: Secret::new(NODE_KEY.to_owned()),
     })
     .unwrap()
 }
@@ -186,8 +190,8 @@ async fn an_agent_registers_reports_what_is_staged_and_returns_after_an_outage()
     assert_eq!((first.node_id.as_str(), first.attachments.len(), first.generation), ("w1", 0, 1));
     let stage = lun_volume(&node, 1, Data::Zeros);
     assert!(coordinator.submit(Intent::Stage(stage.clone())).await.result.is_ok());
-    let next = timeout(SOON, observations.recv()).await.unwrap().unwrap();
-    assert_eq!(next.attachments[0].volume_id, "vol-1");
+    let staged = until_phase(&mut observations, "staged").await;
+    assert_eq!((staged.volume_id.as_str(), staged.paths_usable), ("vol-1", 2));
 
     // Gone: teardown needs no controller.
     drop(server);
@@ -202,6 +206,62 @@ async fn an_agent_registers_reports_what_is_staged_and_returns_after_an_outage()
         }
     });
     assert_eq!(back.await.unwrap().attachments, []);
+    sync.abort();
+}
+
+/// The attachment of the first observation in which the one volume is in `phase`.
+async fn until_phase(observations: &mut mpsc::Receiver<NodeObservation>, phase: &str) -> Attachment {
+    let found = async {
+        loop {
+            let observation = observations.recv().await.unwrap();
+            if let [attachment] = observation.attachments.as_slice()
+                && attachment.phase == phase
+            {
+                return attachment.clone();
+            }
+        }
+    };
+    timeout(SOON, found).await.unwrap_or_else(|_| panic!("it was never {phase}"))
+}
+
+#[tokio::test]
+async fn the_controller_is_told_how_far_a_volume_has_come() {
+    let authority = authority();
+    let (heard, mut observations) = mpsc::channel(16);
+    let server = start(&authority, None, heard).await;
+    let node = Node::default();
+    let state = tempfile::tempdir().unwrap();
+    let coordinator = agent(&node, state.path());
+    let client = Arc::new(client(&authority, server.address, "let me in"));
+    let sync = tokio::spawn(keep_in_sync(client, identity(), Arc::clone(&coordinator), Arc::new(fit())));
+
+    let mut login = node.hold("LogIn");
+    let stage = lun_volume(&node, 1, Data::Zeros);
+    let submit = |intent| {
+        let coordinator = Arc::clone(&coordinator);
+        tokio::spawn(async move { coordinator.submit(intent).await.result.is_ok() })
+    };
+    let staging = submit(Intent::Stage(stage.clone()));
+    login.reached().await;
+    // Whatever is reported while it hangs, it is not "staged".
+    assert_eq!(until_phase(&mut observations, "staging").await.message, "");
+    assert_eq!(coordinator.standing(&stage.volume).phase, Phase::Staging);
+    login.open();
+    assert!(staging.await.unwrap());
+    until_phase(&mut observations, "staged").await;
+
+    // Refused before anything was done: still staged, and the reason is told.
+    assert!(submit(publish(&stage)).await.unwrap());
+    assert!(!submit(unstage(&stage)).await.unwrap());
+    let standing = coordinator.standing(&stage.volume);
+    assert!(standing.phase == Phase::Staged && standing.message.contains("/pods/vol-1"), "{standing:?}");
+    assert!(submit(unpublish(&stage)).await.unwrap());
+    // Failed on the way: somebody has the device open.
+    let contract::PublishContext::Iscsi(iscsi) = &stage.attachment else { panic!() };
+    node.world.lock().opened.insert(iscsi.identity.wwid.clone());
+    assert!(!submit(unstage(&stage)).await.unwrap());
+    let unstaging = until_phase(&mut observations, "unstaging").await;
+    assert_eq!(coordinator.standing(&stage.volume).phase, Phase::Unstaging, "{unstaging:?}");
     sync.abort();
 }
 

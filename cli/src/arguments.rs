@@ -68,6 +68,12 @@ pub(crate) enum Delete {
         /// Its name
         name: String,
     },
+    /// Forget a worker node, so that a machine made anew can have its name; its agent must have
+    /// stopped and no volume be published to it
+    Node {
+        /// Its name
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -91,6 +91,10 @@ async fn run(arguments: Arguments) -> Result<(), Refusal> {
             controller.delete_backend(admin::DeleteBackendRequest { name }).await?;
             Ok(())
         }
+        Command::Delete(Delete::Node { name }) => {
+            controller.delete_node(admin::DeleteNodeRequest { node_id: name }).await?;
+            Ok(())
+        }
         Command::Version => {
             let answer = controller.version(admin::VersionRequest {}).await?.into_inner();
             show::lines(&[

@@ -186,6 +186,23 @@ impl Admin for AdminService {
         .await
     }
 
+    async fn delete_node(
+        &self,
+        request: Request<admin::DeleteNodeRequest>,
+    ) -> Result<Response<admin::DeleteNodeResponse>, Status> {
+        let name = request.into_inner().node_id;
+        traced("DeleteNode", &name, async {
+            let unknown = || Status::not_found(format!("node {} has not registered", name.escape_debug()));
+            let node = name.parse().map_err(|_| unknown())?;
+            if self.controller.forget_node(&node).await? {
+                Ok(admin::DeleteNodeResponse {})
+            } else {
+                Err(unknown())
+            }
+        })
+        .await
+    }
+
     async fn version(
         &self,
         _: Request<admin::VersionRequest>,

@@ -12,7 +12,7 @@ use agent_core::step::Step;
 use contract::{ChapCredentials, Iqn, PublishContext, VolumeId};
 
 use super::timeline::{Timeline, Watch};
-use super::{Coordinator, Failure, Host, PathCount, batch, budget};
+use super::{Coordinator, Failure, Host, PathCount, Phase, batch, budget};
 use crate::fleet::AccessError;
 use crate::preflight::{self, Need};
 
@@ -25,6 +25,15 @@ struct Flight<'a> {
     timeline: &'a mut Timeline,
     /// The last observation showed something of the volume mounted.
     mounted: bool,
+    /// A step was applied, whatever came of it.
+    touched: bool,
+}
+
+impl<'a> Flight<'a> {
+    fn new(intent: &'a Intent, record: Option<StageRecord>, timeline: &'a mut Timeline) -> Self {
+        let progress = Progress::default();
+        Self { intent, record, progress, chap: None, timeline, mounted: true, touched: false }
+    }
 }
 
 impl<H: Host> Coordinator<H> {
@@ -34,11 +43,18 @@ impl<H: Host> Coordinator<H> {
         timeline: &mut Timeline,
     ) -> Result<(), Failure> {
         let record = self.journal.find(intent.volume())?;
-        let mut flight =
-            Flight { intent, record, progress: Progress::default(), chap: None, timeline, mounted: true };
+        let mut flight = Flight::new(intent, record, timeline);
         match intent {
-            Intent::Stage(stage) => self.stage(stage, &mut flight).await,
+            Intent::Stage(stage) => {
+                let result = self.stage(stage, &mut flight).await;
+                self.note_stage(stage, &result);
+                result
+            }
             Intent::Unstage(unstage) => self.unstage(unstage, &mut flight).await,
+            Intent::Unpublish(_) if flight.record.is_none() => {
+                flight.progress.others = self.journal.records();
+                self.settle(&mut flight).await
+            }
             Intent::Publish(_) | Intent::Unpublish(_) => self.settle(&mut flight).await,
         }
     }
@@ -50,6 +66,7 @@ impl<H: Host> Coordinator<H> {
         }
         let record = StageRecord::of(stage);
         self.write(&record, flight.timeline).await?;
+        self.phases.stage_begins(&stage.volume);
         flight.record = Some(record);
         let sharing = match target_of(&stage.attachment) {
             Some(target) => Some(self.share(target, flight.timeline).await),
@@ -72,16 +89,38 @@ impl<H: Host> Coordinator<H> {
     async fn abandon(&self, stage: &Stage, timeline: &mut Timeline) {
         let unstage = Unstage { volume: stage.volume.clone(), staging: stage.staging.clone() };
         let intent = Intent::Unstage(unstage.clone());
-        let record = Some(StageRecord::of(stage));
-        let progress = Progress::default();
-        let mut flight = Flight { intent: &intent, record, progress, chap: None, timeline, mounted: true };
+        let mut flight = Flight::new(&intent, Some(StageRecord::of(stage)), timeline);
         if let Err(failure) = self.unstage(&unstage, &mut flight).await {
             tracing::error!(volume = %stage.volume, failure = %telemetry::chain(&failure),
                 "what a refused stage had attached could not be removed; its record stays");
         }
     }
 
+    fn note_stage(&self, stage: &Stage, result: &Result<(), Failure>) {
+        match result {
+            Ok(()) => self.phases.set(&stage.volume, Phase::Staged),
+            Err(failure) => {
+                let phase = self.standing(&stage.volume).phase;
+                self.phases.failed(&stage.volume, phase, telemetry::chain(failure).to_string());
+            }
+        }
+    }
+
     async fn unstage(&self, unstage: &Unstage, flight: &mut Flight<'_>) -> Result<(), Failure> {
+        let before = self.standing(&unstage.volume).phase;
+        let result = self.take_down(unstage, flight).await;
+        match &result {
+            Ok(()) => self.phases.forget(&unstage.volume),
+            // Refused before anything was done: it is what it was.
+            Err(failure) => {
+                let phase = if flight.touched { Phase::Unstaging } else { before };
+                self.phases.failed(&unstage.volume, phase, telemetry::chain(failure).to_string());
+            }
+        }
+        result
+    }
+
+    async fn take_down(&self, unstage: &Unstage, flight: &mut Flight<'_>) -> Result<(), Failure> {
         if flight.record.is_none() {
             let query = plan::query(flight.intent, None, &flight.progress);
             let facts = self.observe(&query, flight.timeline).await?;
@@ -160,6 +199,10 @@ impl<H: Host> Coordinator<H> {
                     }
                 },
             };
+            if !flight.touched && matches!(flight.intent, Intent::Unstage(_)) {
+                self.phases.set(flight.intent.volume(), Phase::Unstaging);
+            }
+            flight.touched = true;
             for step in &batch.steps {
                 if let Step::MakeFilesystem { fs, .. } = step {
                     self.require(&preflight::needs_to_format(*fs), flight.timeline).await?;

@@ -13,6 +13,7 @@ mod budget;
 mod flight;
 mod host;
 mod linux;
+mod phases;
 mod report;
 mod single_flight;
 mod targets;
@@ -22,9 +23,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent_core::intent::Intent;
+use agent_core::record;
 use agent_linux::own_time::OwnTime;
 use contract::VolumeId;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use crate::fleet::Credentials;
@@ -32,12 +35,14 @@ use crate::journal::Journal;
 use crate::preflight::Preflight;
 
 pub use host::Host;
+pub use phases::{Phase, Standing};
 pub use report::{Failure, Report};
 pub use single_flight::QueueFull;
 pub use timeline::Timeline;
 
 pub(crate) use timeline::micros;
 
+use phases::Phases;
 use single_flight::{Flights, Landing, Start, Ticket};
 use targets::Targets;
 use timeline::Watch;
@@ -51,6 +56,7 @@ pub struct Coordinator<H> {
     preflight: Arc<Preflight>,
     flights: Flights,
     targets: Targets,
+    phases: Phases,
     paths: Mutex<BTreeMap<VolumeId, PathCount>>,
 }
 
@@ -78,6 +84,7 @@ impl<H: Host> Coordinator<H> {
             preflight,
             flights: Flights::default(),
             targets: Targets::default(),
+            phases: Phases::default(),
             paths: Mutex::default(),
         })
     }
@@ -90,6 +97,37 @@ impl<H: Host> Coordinator<H> {
     /// The journal.
     pub fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// How far `volume` has come, where a record of it exists. Until [`Self::review`] has looked, a
+    /// volume of an earlier process counts as not staged.
+    pub fn standing(&self, volume: &VolumeId) -> Standing {
+        let unseen = || Standing { phase: Phase::Staging, message: String::new() };
+        self.phases.find(volume).unwrap_or_else(unseen)
+    }
+
+    /// Changes whenever the standing of a volume does.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.phases.changes()
+    }
+
+    /// Looks how far the volumes of an earlier process have come. Asks no array, waits for no device.
+    pub async fn review(&self) {
+        for record in self.journal.records() {
+            let query = record::query(&record);
+            match tokio::time::timeout(budget::OBSERVE, self.host.observe(&query)).await {
+                Ok(Ok(facts)) if record::is_staged(&record, &facts) => {
+                    self.phases.set_if_unknown(&record.volume, Phase::Staged);
+                }
+                Ok(Ok(_)) => {
+                    tracing::info!(volume = %record.volume, "recorded and not, or not wholly, staged")
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(volume = %record.volume, error = %telemetry::chain(&error), "cannot be looked at");
+                }
+                Err(_elapsed) => tracing::warn!(volume = %record.volume, "could not be looked at in time"),
+            }
+        }
     }
 
     /// Paths of `volume` when it was last looked at by this process.

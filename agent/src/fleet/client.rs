@@ -31,6 +31,8 @@ pub struct FleetConfig {
     pub join_token: Secret,
     /// This node.
     pub node: NodeId,
+    /// What its name is bound to.
+    pub node_key: Secret,
 }
 
 /// What is wrong with a [`FleetConfig`].
@@ -49,6 +51,7 @@ pub enum FleetConfigError {
 pub struct FleetClient {
     node: NodeId,
     join_token: Secret,
+    node_key: Secret,
     wire: Wire<Channel>,
     token: watch::Sender<Option<Secret>>,
 }
@@ -59,7 +62,7 @@ impl FleetClient {
     /// # Errors
     /// When address or authority cannot be used. An unreachable controller is no error here.
     pub fn new(config: FleetConfig) -> Result<Self, FleetConfigError> {
-        let FleetConfig { controller, authority, join_token, node } = config;
+        let FleetConfig { controller, authority, join_token, node, node_key } = config;
         let host = match (controller.scheme(), controller.host()) {
             ("https", Some(url::Host::Ipv6(address))) => address.to_string(),
             ("https", Some(host)) => host.to_string(),
@@ -75,7 +78,7 @@ impl FleetClient {
             .keep_alive_timeout(Duration::from_secs(10))
             .keep_alive_while_idle(true)
             .connect_lazy();
-        Ok(Self { node, join_token, wire: Wire::new(channel), token: watch::channel(None).0 })
+        Ok(Self { node, join_token, node_key, wire: Wire::new(channel), token: watch::channel(None).0 })
     }
 
     /// Registers this node; the answer's token goes with every later call.
@@ -86,6 +89,7 @@ impl FleetClient {
         let request = RegisterRequest {
             node_id: self.node.to_string(),
             join_token: self.join_token.expose().clone(),
+            node_key: self.node_key.expose().clone(),
             ..request
         };
         let answer = deadline(self.wire.clone().register(Request::new(request))).await?.into_inner();

@@ -5,6 +5,7 @@
 //! [`Credentials::chap`].
 
 mod client;
+mod key;
 mod sync;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::pin::Pin;
 use contract::{ChapCredentials, VolumeId};
 
 pub use client::{FleetClient, FleetConfig, FleetConfigError};
+pub use key::{KeyError, ensure_key};
 pub use sync::{NodeIdentity, keep_in_sync};
 
 /// Where a flight gets its credentials.

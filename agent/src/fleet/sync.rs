@@ -78,7 +78,7 @@ async fn converse<H: Host>(
     preflight: &Preflight,
 ) -> Result<(), Status> {
     let (up, observations) = mpsc::channel(4);
-    let mut changes = coordinator.journal().changes();
+    let mut changes = coordinator.changes();
     let mut generation = 1;
     let closed = |_closed| Status::unavailable("the stream is closed");
     up.send(observation(client, coordinator, preflight, generation)).await.map_err(closed)?;
@@ -114,12 +114,13 @@ fn observation<H: Host>(
     let count = |paths: usize| u32::try_from(paths).unwrap_or(u32::MAX);
     let attachments = coordinator.journal().records().into_iter().map(|record| {
         let paths = coordinator.find_paths(&record.volume);
+        let standing = coordinator.standing(&record.volume);
         Attachment {
             volume_id: record.volume.to_string(),
-            phase: "staged".to_owned(),
+            phase: standing.phase.as_str().to_owned(),
             paths_expected: paths.map_or(0, |paths| count(paths.expected)),
             paths_usable: paths.map_or(0, |paths| count(paths.usable)),
-            message: String::new(),
+            message: standing.message,
         }
     });
     NodeObservation {

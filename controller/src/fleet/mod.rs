@@ -40,6 +40,23 @@ pub enum FleetError {
         /// Who has it.
         holder: NodeId,
     },
+    /// Another agent has registered under the name.
+    #[error(
+        "node {node} has registered before with another key than this agent's: if the node was made anew, \
+         forget the former one with `tinectl delete node {node}`; if not, some other machine uses its name"
+    )]
+    NameTaken {
+        /// The name.
+        node: NodeId,
+    },
+    /// The node cannot be forgotten now.
+    #[error("node {node} cannot be forgotten: {by}")]
+    NodeInUse {
+        /// The node.
+        node: NodeId,
+        /// What keeps it.
+        by: String,
+    },
     /// The node token is missing or wrong.
     #[error("the node token is missing or not the one of the last registration: register again")]
     Unauthenticated,

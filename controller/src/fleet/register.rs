@@ -13,6 +13,8 @@ use crate::store::{NodeRecord, PublicationRecord};
 
 /// A node without an open stream counts as live for this long after its last word, seconds.
 const LIVE_SECONDS: i64 = 60;
+/// Shortest key a name is bound to, characters.
+const SHORTEST_KEY: usize = 32;
 /// Most addresses a node may name.
 const ADDRESS_LIMIT: usize = 64;
 
@@ -44,8 +46,18 @@ impl Controller {
                     .map_err(|_| malformed(format!("addresses: `{text}` is not an IP address")))
             })
             .collect::<Result<Vec<_>, _>>()?;
+        if request.node_key.len() < SHORTEST_KEY {
+            return Err(malformed(format!("node_key: shorter than {SHORTEST_KEY} characters")));
+        }
+        let key_digest = digest(&request.node_key);
         // Two nodes that register at once must not both find the name free.
         let _one_at_a_time = self.registrations().await;
+        // The join token lets a node in, not into another node's place.
+        if let Some(known) = self.store.find::<NodeRecord>(id.as_str()).await?
+            && !bool::from(known.key_digest.as_bytes().ct_eq(key_digest.as_bytes()))
+        {
+            return Err(FleetError::NameTaken { node: id });
+        }
         if let Some(iqn) = &iqn {
             self.require_free(iqn, &id).await?;
         }
@@ -59,6 +71,7 @@ impl Controller {
                 agent_version: request.agent_version,
                 kernel: request.kernel,
                 token_digest: digest(token.expose()),
+                key_digest,
                 registered: now(),
             })
             .await?;
@@ -87,6 +100,30 @@ impl Controller {
             self.store.put(&other).await?;
         }
         Ok(())
+    }
+
+    /// Forgets a node, so that another agent can have its name. Answers whether it was known.
+    ///
+    /// # Errors
+    /// [`FleetError::NodeInUse`] while its agent is connected or a volume is published to it.
+    pub(crate) async fn forget_node(&self, id: &NodeId) -> Result<bool, FleetError> {
+        let _one_at_a_time = self.registrations().await;
+        if self.store.find::<NodeRecord>(id.as_str()).await?.is_none() {
+            return Ok(false);
+        }
+        let in_use = |by| Err(FleetError::NodeInUse { node: id.clone(), by });
+        if self.fleet.presence(id).is_connected() {
+            return in_use("its agent is connected: stop it first".to_owned());
+        }
+        let publications = self.store.all::<PublicationRecord>().await?;
+        let here = publications.into_iter().filter(|publication| publication.node == *id);
+        let volumes: Vec<_> = here.map(|publication| publication.volume.to_string()).collect();
+        if !volumes.is_empty() {
+            return in_use(format!("volumes are published to it: {}", volumes.join(", ")));
+        }
+        self.store.remove::<NodeRecord>(id.as_str()).await?;
+        tracing::info!(node = %id, "node forgotten");
+        Ok(true)
     }
 
     /// The node whose token this is, if it is the one of its last registration.

@@ -89,7 +89,10 @@ impl From<FleetError> for Status {
             FleetError::Malformed(_) => Self::invalid_argument(message),
             FleetError::WrongJoinToken | FleetError::Unauthenticated => Self::unauthenticated(message),
             FleetError::DuplicateIqn { .. } => Self::already_exists(message),
-            FleetError::NotPublished { .. } => Self::permission_denied(message),
+            FleetError::NotPublished { .. } | FleetError::NameTaken { .. } => {
+                Self::permission_denied(message)
+            }
+            FleetError::NodeInUse { .. } => Self::failed_precondition(message),
             FleetError::Store(_) => Self::internal(message),
         }
     }

@@ -195,6 +195,8 @@ pub struct NodeRecord {
     pub kernel: String,
     /// SHA-256 of the token its calls carry, lower-case hexadecimal.
     pub token_digest: String,
+    /// SHA-256 of the key that the name is bound to, lower-case hexadecimal.
+    pub key_digest: String,
     /// Seconds since the epoch of its last registration.
     pub registered: i64,
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use fleet_proto::NODE_TOKEN_METADATA;
-use fleet_proto::admin::ListNodesRequest;
+use fleet_proto::admin::{DeleteNodeRequest, ListNodesRequest};
 use fleet_proto::fleet::{Attachment, GetAccessRequest, GetAccessResponse, NodeObservation};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, Streaming};
 
-use crate::harness::{OntapArray, Running, SolidFireArray, claim, iqn, registration};
+use crate::harness::{OntapArray, Running, SolidFireArray, claim, iqn, node_key, registration};
 
 fn with_token<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
@@ -54,6 +54,46 @@ async fn a_second_live_node_with_the_same_initiator_name_is_refused() {
     let refused = running.fleet().await.register(twin).await.unwrap_err();
     assert_eq!(refused.code(), Code::AlreadyExists);
     assert!(refused.message().contains("belongs to node n1"), "{}", refused.message());
+}
+
+#[tokio::test]
+async fn a_registered_name_belongs_to_who_holds_its_key() {
+    let array = SolidFireArray::start().await;
+    let mut running = Running::start().await;
+    running.create_backend(&array.backend(&json!({}))).await.unwrap();
+    let first = running.register("n1", "10.0.0.1").await;
+    running.create(claim("pvc-1", &[])).await.unwrap();
+    running.publish("pvc-1", "n1").await.unwrap();
+    // Who knows the join token alone.
+    let mut thief = registration("n1", "10.0.0.66");
+    for key in ["", "short", &node_key("n2")] {
+        thief.node_key = key.into();
+        let refused = running.fleet().await.register(thief.clone()).await.unwrap_err();
+        let taken = refused.code() == Code::PermissionDenied && refused.message().contains("tinectl delete");
+        assert!(taken || (key.len() < 32 && refused.code() == Code::InvalidArgument), "{key}: {refused}");
+    }
+    access(&running, "n1", "pvc-1", &first).await.expect("the thief's attempts cost the node nothing");
+    // The agent starts again, the controller too.
+    running.crash().await;
+    let second = running.register("n1", "10.0.0.1").await;
+    access(&running, "n1", "pvc-1", &second).await.unwrap();
+    assert_eq!(access(&running, "n1", "pvc-1", &first).await.unwrap_err().code(), Code::Unauthenticated);
+    assert!(!running.log().contains("key-canary"), "a node's key is in the log");
+
+    // The node is made anew: the administrator says so, once nothing is published to the former one.
+    let forget = async |node: &str| {
+        let request = DeleteNodeRequest { node_id: node.into() };
+        running.admin().await.delete_node(request).await
+    };
+    let refused = forget("n1").await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("pvc-1"), "{}", refused.message());
+    running.unpublish("pvc-1", "n1").await.unwrap();
+    forget("n1").await.unwrap();
+    assert_eq!(forget("n1").await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(access(&running, "n1", "pvc-1", &second).await.unwrap_err().code(), Code::Unauthenticated);
+    thief.node_key = node_key("another n1");
+    running.fleet().await.register(thief).await.unwrap();
 }
 
 #[tokio::test]

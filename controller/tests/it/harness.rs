@@ -204,7 +204,13 @@ pub(crate) fn registration(node: &str, address: &str) -> RegisterRequest {
         agent_version: "test".into(),
         kernel: "test".into(),
         join_token: JOIN_TOKEN.into(),
+        node_key: node_key(node),
     }
+}
+
+/// The key that the agent of `node` keeps.
+pub(crate) fn node_key(node: &str) -> String {
+    format!("key-canary-of-{node}-0123456789abcdef0123456789")
 }
 
 pub(crate) fn iqn(node: &str) -> String {
