@@ -1,4 +1,4 @@
-//! Copy-on-write sparse volumes: what is behind a LUN of a simulated array.
+#![doc = include_str!("../README.md")]
 
 mod change;
 mod error;

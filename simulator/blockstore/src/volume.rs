@@ -219,6 +219,13 @@ impl Volume {
         Ok(())
     }
 
+    /// Whether [`Volume::flush`] waits for a disk: one who must not wait calls it from a thread that
+    /// may.
+    #[must_use]
+    pub fn waits_for_disk(&self) -> bool {
+        self.shared.journal.is_some()
+    }
+
     /// The volume as it is now, in O(1).
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
