@@ -78,7 +78,7 @@ fn a_plain_v3_mount_finds_its_ports_and_behaves_as_a_file_system() -> anyhow::Re
         script(&guest, include_str!("posix.sh")).await?;
         let df = script(&guest, "df -B1 /mnt/v | tail -1").await?;
         assert_eq!(df.split_whitespace().nth(1), Some(&*CAPACITY.to_string()), "{df}");
-        svm.tree.set_capacity(2 * CAPACITY);
+        svm.tree.resize(2 * CAPACITY).unwrap();
         let df = script(&guest, "df -B1 /mnt/v | tail -1").await?;
         assert_eq!(df.split_whitespace().nth(1), Some(&*(2 * CAPACITY).to_string()), "{df}");
         script(&guest, "umount /mnt/v").await?;

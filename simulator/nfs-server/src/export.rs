@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use levers::NfsLever;
 use parking_lot::{Mutex, RwLock};
 
 use crate::policy::ExportPolicy;
@@ -39,6 +40,7 @@ pub struct MountedClient {
 pub(crate) struct Exports {
     table: RwLock<Table>,
     mounts: Mutex<BTreeSet<MountedClient>>,
+    lever: NfsLever,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +83,11 @@ fn below<'path>(path: &'path str, junction: &str) -> Option<&'path str> {
 }
 
 impl Exports {
+    /// No exports yet; `lever` can make the handles of each stale.
+    pub(crate) fn new(lever: NfsLever) -> Self {
+        Self { lever, ..Self::default() }
+    }
+
     pub(crate) fn put(&self, export: Export) {
         let path = normal_path(&export.path);
         let fsid = export.tree.fsid();
@@ -98,10 +105,12 @@ impl Exports {
         removed
     }
 
-    /// The export a handle points into.
+    /// The export a handle points into, unless a lever has made its handles stale.
     pub(crate) fn find_by_fsid(&self, fsid: u64) -> Option<Arc<Export>> {
         let table = self.table.read();
-        table.by_path.get(table.by_fsid.get(&fsid)?.last()?).cloned()
+        let export = table.by_path.get(table.by_fsid.get(&fsid)?.last()?)?;
+        let is_stale = self.lever.faults().is_some_and(|faults| faults.stale.contains(&export.path));
+        (!is_stale).then(|| export.clone())
     }
 
     /// The exports on the way to a normal path, from the root down: the last one holds it.

@@ -1,7 +1,7 @@
 //! An NFS server in user space: the NAS data plane of a simulated array.
 //!
 //! No privileges are needed and no kernel module: ONC-RPC over TCP (RFC 5531), MOUNT v3 and NFS v3
-//! (RFC 1813) and a port mapper (RFC 1833), over file trees in memory.
+//! (RFC 1813) and a port mapper (RFC 1833), over file trees with snapshots, in memory or in directories.
 //!
 //! One [`NfsServer`] is the NFS service of one SVM. A LIF is bound to it with
 //! [`NfsServer::bind_lif`], a junction appears with [`NfsServer::put_export`]. A call flows
@@ -27,4 +27,4 @@ mod xdr;
 pub use export::{Export, MountedClient};
 pub use policy::{AuthRule, ClientMatch, ClientMatchError, ExportPolicy, ExportRule};
 pub use server::{LifError, NfsServer};
-pub use tree::{FileTree, RootAttributes};
+pub use tree::{AdminError, Durability, FileTree, Quota, RootAttributes, SnapshotInfo, StoreError};

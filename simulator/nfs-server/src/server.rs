@@ -28,8 +28,6 @@ struct Shared {
     dispatcher: Dispatcher,
     /// The tasks of each bound address. Dropping them closes its sockets and connections.
     bound: Mutex<HashMap<SocketAddr, JoinSet<()>>>,
-    levers: Levers,
-    lever: NfsLever,
 }
 
 /// A LIF that could not be brought up.
@@ -50,21 +48,23 @@ pub enum LifError {
 
 impl NfsServer {
     /// A server with no LIF and no export. Mounts and unmounts are recorded in `events` as
-    /// `nfs.mount`, `nfs.mount_refused` and `nfs.unmount`, each with client and path.
+    /// `nfs.mount`, `nfs.mount_refused` and `nfs.unmount`, each with client and path; where calls are
+    /// traced, each is an `nfs.call`.
     #[must_use]
     pub fn new(events: EventLog) -> Self {
         Self::with_levers(events, Levers::new(), "")
     }
 
-    /// Such a server that obeys the levers of its LIFs and those called `name`.
+    /// Such a server that obeys the levers of its LIFs and those called `name`; what they change is
+    /// recorded as `nfs.fault`.
     #[must_use]
     pub fn with_levers(events: EventLog, levers: Levers, name: &str) -> Self {
-        let exports = Arc::<Exports>::default();
-        let nfs: Arc<dyn Service> = Arc::new(Nfs3::new(exports.clone(), rand::random()));
-        let mount: Arc<dyn Service> = Arc::new(Mount3::new(exports.clone(), events));
-        let dispatcher = Dispatcher::new([nfs, mount]);
         let lever = levers.nfs(name);
-        Self { shared: Arc::new(Shared { exports, dispatcher, bound: Mutex::default(), levers, lever }) }
+        let exports = Arc::new(Exports::new(lever.clone()));
+        let nfs: Arc<dyn Service> = Arc::new(Nfs3::new(exports.clone()));
+        let mount: Arc<dyn Service> = Arc::new(Mount3::new(exports.clone(), events.clone()));
+        let dispatcher = Dispatcher::new([nfs, mount], levers, lever, events);
+        Self { shared: Arc::new(Shared { exports, dispatcher, bound: Mutex::default() }) }
     }
 
     /// Serves NFS v3 and MOUNT v3 at `address` (port 0: any free one) until [`Self::unbind`].
@@ -75,7 +75,7 @@ impl NfsServer {
     pub async fn bind_lif(&self, address: SocketAddr) -> Result<SocketAddr, LifError> {
         let (listener, bound) = self.listen(address).await?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve_streams(listener, self.shared.dispatcher.clone()));
+        tasks.spawn(serve_streams(listener, bound, self.shared.dispatcher.clone()));
         self.shared.bound.lock().insert(bound, tasks);
         tracing::info!(address = %bound, "NFS LIF up");
         Ok(bound)
@@ -92,9 +92,11 @@ impl NfsServer {
             UdpSocket::bind(bound).await.map_err(|source| LifError::Listen { address: bound, source })?;
         let versions =
             Portmap::versions(bound, nfs_port).map(|version| Arc::new(version) as Arc<dyn Service>);
-        let dispatcher = Dispatcher::new(versions);
+        // The port mapper is a service of its own: NFS stopped, it goes on.
+        let (levers, events) = (self.shared.dispatcher.levers().0, self.shared.dispatcher.events());
+        let dispatcher = Dispatcher::new(versions, levers.clone(), NfsLever::default(), events.clone());
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve_streams(listener, dispatcher.clone()));
+        tasks.spawn(serve_streams(listener, bound, dispatcher.clone()));
         tasks.spawn(serve_datagrams(socket, dispatcher));
         self.shared.bound.lock().insert(bound, tasks);
         tracing::info!(address = %bound, nfs_port, "port mapper up");

@@ -291,7 +291,7 @@ async fn a_full_tree_takes_nothing_more_until_it_grows() {
     let (_, mut space) = client.nfs(18, Args::default().bytes(&root)).await;
     space.attributes();
     assert_eq!((space.long(), space.long()), (8192, 0));
-    tree.set_capacity(12288);
+    tree.resize(12288).unwrap();
     assert_eq!(client.write(&file, 8192, b"x").await.0, 0);
     assert_eq!(client.unlink(12, &root, "f").await, 0);
     assert_eq!(tree.used(), 0);

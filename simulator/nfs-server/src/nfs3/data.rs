@@ -1,6 +1,6 @@
 //! READLINK, READ, WRITE, COMMIT (RFC 1813 §3.3.5 to §3.3.7, §3.3.21).
 
-use crate::nfs3::wire::{self, put_optional_attributes, put_wcc};
+use crate::nfs3::wire::{self, Stability, put_optional_attributes, put_wcc};
 use crate::nfs3::{Nfs3, require_attributes};
 use crate::rpc::{Caller, Refusal};
 use crate::xdr::{Decoder, Encoder};
@@ -34,7 +34,7 @@ impl Nfs3 {
             // At most MAX_TRANSFER, hence within 32 bits.
             to.u32(readable.length as u32);
             to.bool(readable.reaches_end);
-            to.opaque_with(readable.length, |room| readable.fill(room));
+            to.opaque_shared(readable.length, |put| readable.lend(put));
             Ok(())
         });
         Ok(())
@@ -51,13 +51,18 @@ impl Nfs3 {
             caller,
             &handle,
             to,
-            |tree, number, access| Ok(tree.write(number, &access.who, offset, data)?),
-            |_, (), wcc, to| {
+            |tree, number, access| match stability {
+                Stability::Unstable => Ok(tree.write_unstable(number, &access.who, offset, data)?),
+                Stability::DataSync | Stability::FileSync => {
+                    Ok(tree.write(number, &access.who, offset, data)?)
+                }
+            },
+            |tree, (), wcc, to| {
                 put_wcc(to, wcc);
                 // At most MAX_TRANSFER, hence within 32 bits.
                 to.u32(count as u32);
                 to.u32(stability as u32);
-                to.fixed(&self.write_verifier);
+                to.fixed(&tree.write_verifier());
             },
         );
         Ok(())
@@ -77,9 +82,9 @@ impl Nfs3 {
             &handle,
             to,
             |tree, number, _| Ok(tree.commit(number)?),
-            |_, (), wcc, to| {
+            |tree, (), wcc, to| {
                 put_wcc(to, wcc);
-                to.fixed(&self.write_verifier);
+                to.fixed(&tree.write_verifier());
             },
         );
         Ok(())

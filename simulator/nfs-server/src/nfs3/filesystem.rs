@@ -24,7 +24,7 @@ impl Nfs3 {
         let handle = wire::handle(from)?;
         self.inspect(caller, &handle, to, |tree, number, _, to| {
             put_optional_attributes(to, Some(require_attributes(tree, number)?));
-            let space = tree.space();
+            let space = tree.space_at(number);
             for value in [
                 space.total_bytes,
                 space.free_bytes,

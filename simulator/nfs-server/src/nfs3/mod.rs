@@ -57,9 +57,6 @@ mod procedure {
 #[derive(Debug)]
 pub(crate) struct Nfs3 {
     exports: Arc<Exports>,
-    /// Changes when unstable writes may have been lost, that is with every server instance
-    /// (RFC 1813 §3.3.7 writeverf3).
-    write_verifier: [u8; 8],
 }
 
 /// An inode a caller may work on.
@@ -71,8 +68,8 @@ struct Reach {
 }
 
 impl Nfs3 {
-    pub(crate) fn new(exports: Arc<Exports>, write_verifier: [u8; 8]) -> Self {
-        Self { exports, write_verifier }
+    pub(crate) fn new(exports: Arc<Exports>) -> Self {
+        Self { exports }
     }
 
     fn reach(&self, caller: &Caller, handle: &[u8]) -> Result<Reach, Status> {
@@ -187,6 +184,10 @@ impl Service for Nfs3 {
         )
     }
 
+    fn moves_data(&self, procedure: u32, _: &Decoder) -> bool {
+        matches!(procedure, procedure::READ | procedure::WRITE | procedure::COMMIT)
+    }
+
     fn serve(
         &self,
         procedure: u32,
@@ -252,7 +253,7 @@ mod tests {
             }
             let arguments = [&arguments.finish()[..], &noise].concat();
             let caller = Caller { address: [127, 0, 0, 1].into(), credential: Credential::Anonymous };
-            let nfs = Nfs3::new(exports, [0; 8]);
+            let nfs = Nfs3::new(exports);
             let mut results = Encoder::default();
             let _ = nfs.serve(procedure, &caller, &mut Decoder::new(arguments.into()), &mut results);
         }

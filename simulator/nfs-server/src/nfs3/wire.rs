@@ -32,6 +32,7 @@ pub(crate) enum Status {
     TooManyLinks = 31,
     NameTooLong = 63,
     NotEmpty = 66,
+    QuotaExceeded = 69,
     Stale = 70,
     BadHandle = 10001,
     NotSync = 10002,
@@ -56,6 +57,9 @@ impl From<TreeError> for Status {
             TreeError::NameTooLong => Self::NameTooLong,
             TreeError::TooManyLinks => Self::TooManyLinks,
             TreeError::Changed => Self::NotSync,
+            TreeError::ReadOnly => Self::ReadOnly,
+            TreeError::QuotaExceeded => Self::QuotaExceeded,
+            TreeError::CrossDevice => Self::CrossDevice,
         }
     }
 }

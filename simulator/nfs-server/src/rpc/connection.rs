@@ -1,93 +1,224 @@
 //! Sockets: connections served side by side, datagrams one by one.
 //!
 //! Every procedure is a computation in memory, so the calls of one connection run one after the
-//! other in its task; reading ahead and writing back overlap. Connections run in parallel.
+//! other in its task; reading ahead, making durable and writing back overlap. Connections run in
+//! parallel.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::BufReader;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::rpc::record::{RecordError, read_record, write_record};
+use crate::rpc::fault::{LifFault, Passage};
+use crate::rpc::record::{Outbox, RecordError, read_record};
+use crate::rpc::reply::Reply;
 use crate::rpc::service::Dispatcher;
+use crate::tree::await_durable;
 
 /// Connections per socket; one more waits in the backlog until another ends.
 const MAX_CONNECTIONS: usize = 1024;
 /// Replies that wait for the client to read them; beyond, its next call waits.
 const REPLIES_QUEUED: usize = 16;
-/// The pause after a failed accept (no descriptors left, say), lest the loop spins.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Replies are gathered up to about so many bytes.
+const OUTBOX: usize = 1 << 20;
+/// The pause after a failed accept or listen (no descriptors left, say), lest the loop spins.
+const PAUSE: Duration = Duration::from_millis(100);
 /// The largest datagram a port mapper call makes.
 const MAX_DATAGRAM: usize = 2048;
 
 /// Accepts and serves connections for as long as it is polled. Dropping it cuts all of them.
-pub(crate) async fn serve_streams(listener: TcpListener, dispatcher: Dispatcher) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let dispatcher = dispatcher.clone();
-                connections.spawn(async move {
-                    let client = peer.ip();
-                    tracing::debug!(%peer, "connected");
-                    match serve_stream(stream, client, dispatcher).await {
-                        Ok(()) => tracing::debug!(%peer, "disconnected"),
-                        Err(error) => tracing::debug!(%peer, ?error, "connection cut"),
-                    }
-                    drop(slot);
-                });
+pub(crate) async fn serve_streams(listener: TcpListener, address: SocketAddr, dispatcher: Dispatcher) {
+    let fault = LifFault::new(address, &dispatcher);
+    let mut acceptor = Acceptor {
+        address,
+        listener: Some(listener),
+        slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        fault: fault.passage(),
+        dispatcher,
+        connections: JoinSet::new(),
+    };
+    tokio::join!(fault.follow(), acceptor.run());
+}
+
+#[derive(Debug)]
+struct Acceptor {
+    address: SocketAddr,
+    /// None while the LIF refuses: then the system answers with a reset.
+    listener: Option<TcpListener>,
+    slots: Arc<Semaphore>,
+    fault: Passage,
+    dispatcher: Dispatcher,
+    connections: JoinSet<()>,
+}
+
+impl Acceptor {
+    async fn run(&mut self) {
+        loop {
+            while self.connections.try_join_next().is_some() {}
+            if self.fault.refuses() {
+                self.listener = None;
             }
-            Err(error) => {
-                tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+            let mut passage = self.fault.clone();
+            let accepted = tokio::select! {
+                () = passage.changed() => None,
+                accepted = self.accept() => accepted,
+            };
+            self.fault = passage;
+            if let Some((stream, peer, slot)) = accepted {
+                self.connect(stream, peer, slot);
             }
         }
     }
+
+    /// The next connection, if the LIF lets one in.
+    async fn accept(&mut self) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        if !self.fault.admits() {
+            std::future::pending::<()>().await;
+        }
+        let slot = self.slots.clone().acquire_owned().await.ok()?;
+        if self.listener.is_none() {
+            self.listener = TcpListener::bind(self.address).await.ok();
+        }
+        let accepted = match &self.listener {
+            Some(listener) => listener.accept().await.ok(),
+            None => None,
+        };
+        let Some((stream, peer)) = accepted else {
+            tracing::warn!(address = %self.address, "neither listens nor accepts: tries again");
+            tokio::time::sleep(PAUSE).await;
+            return None;
+        };
+        Some((stream, peer, slot))
+    }
+
+    fn connect(&mut self, stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit) {
+        if self.fault.resets() {
+            reset_on_drop(&stream);
+            return;
+        }
+        let connection =
+            Connection { client: peer.ip(), dispatcher: self.dispatcher.clone(), fault: self.fault.clone() };
+        self.connections.spawn(async move {
+            tracing::debug!(%peer, "connected");
+            match connection.serve(stream).await {
+                Ok(()) => tracing::debug!(%peer, "disconnected"),
+                Err(error) => tracing::debug!(%peer, ?error, "connection cut"),
+            }
+            drop(slot);
+        });
+    }
 }
 
-async fn serve_stream(stream: TcpStream, client: IpAddr, dispatcher: Dispatcher) -> Result<(), RecordError> {
-    stream.set_nodelay(true)?;
-    let (from, to) = stream.into_split();
-    let (queue, replies) = mpsc::channel(REPLIES_QUEUED);
-    let (read, written) =
-        tokio::join!(answer_calls(from, client, dispatcher, queue), write_replies(to, replies));
-    read.and(written)
+fn reset_on_drop(stream: &TcpStream) {
+    if let Err(error) = stream.set_zero_linger() {
+        tracing::debug!(%error, "connection gone before its reset");
+    }
 }
 
-/// Ends when the client closes, sends what is no call, or no longer takes replies.
-async fn answer_calls(
-    from: OwnedReadHalf,
+#[derive(Debug, Clone)]
+struct Connection {
     client: IpAddr,
     dispatcher: Dispatcher,
-    queue: mpsc::Sender<Bytes>,
-) -> Result<(), RecordError> {
-    let mut from = BufReader::with_capacity(64 << 10, from);
-    while let Some(record) = read_record(&mut from).await? {
-        let Some(reply) = dispatcher.answer(client, record) else { return Ok(()) };
-        if queue.send(reply).await.is_err() {
-            return Ok(());
-        }
-    }
-    Ok(())
+    fault: Passage,
 }
 
-async fn write_replies(
-    mut to: OwnedWriteHalf,
-    mut replies: mpsc::Receiver<Bytes>,
-) -> Result<(), RecordError> {
-    while let Some(reply) = replies.recv().await {
-        write_record(&mut to, reply).await?;
+impl Connection {
+    async fn serve(self, mut stream: TcpStream) -> Result<(), RecordError> {
+        stream.set_nodelay(true)?;
+        let mut cut = self.fault.clone();
+        let outcome = tokio::select! {
+            () = cut.await_cut() => Ok(()),
+            outcome = self.serve_calls(&mut stream) => outcome,
+        };
+        if cut.resets() {
+            reset_on_drop(&stream);
+        }
+        outcome
     }
-    Ok(())
+
+    async fn serve_calls(&self, stream: &mut TcpStream) -> Result<(), RecordError> {
+        let (from, to) = stream.split();
+        let (queue, replies) = mpsc::channel(REPLIES_QUEUED);
+        let mut writer = pin!(self.clone().write_replies(to, replies));
+        tokio::select! {
+            // Nothing more can be said, hence nothing more is heard.
+            written = &mut writer => written,
+            read = self.clone().answer_calls(from, queue) => read.and(writer.await),
+        }
+    }
+
+    /// Ends when the client closes, sends what is no call, or no longer takes replies.
+    async fn answer_calls(
+        mut self,
+        from: ReadHalf<'_>,
+        queue: mpsc::Sender<Reply>,
+    ) -> Result<(), RecordError> {
+        let gate = self.dispatcher.levers().0.gate().clone();
+        let mut from = BufReader::with_capacity(64 << 10, from);
+        while let Some(record) = read_record(&mut from).await? {
+            self.fault.await_way().await;
+            if !self.fault.count_call() {
+                return Ok(());
+            }
+            gate.pass().await;
+            let Some(reply) = self.dispatcher.answer(self.client, record) else { return Ok(()) };
+            if queue.send(reply).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_replies(
+        mut self,
+        mut to: WriteHalf<'_>,
+        mut replies: mpsc::Receiver<Reply>,
+    ) -> Result<(), RecordError> {
+        let mut outbox = Outbox::default();
+        while let Some(reply) = replies.recv().await {
+            self.ripen(&reply).await?;
+            outbox.push(&reply.pieces);
+            while outbox.len() < OUTBOX
+                && let Ok(reply) = replies.try_recv()
+            {
+                if must_ripen(&reply) {
+                    self.send(&mut outbox, &mut to).await?;
+                    self.ripen(&reply).await?;
+                }
+                outbox.push(&reply.pieces);
+            }
+            self.send(&mut outbox, &mut to).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the reply may go: what it tells is durable, and no lever holds it back.
+    async fn ripen(&self, reply: &Reply) -> Result<(), RecordError> {
+        await_durable(&reply.barriers).await?;
+        if let Some(due) = reply.due {
+            tokio::time::sleep_until(due).await;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, outbox: &mut Outbox, to: &mut WriteHalf<'_>) -> Result<(), RecordError> {
+        if let Some(latency) = self.fault.latency() {
+            tokio::time::sleep(self.dispatcher.levers().0.draw(latency)).await;
+        }
+        self.fault.await_way().await;
+        Ok(outbox.send(to).await?)
+    }
+}
+
+fn must_ripen(reply: &Reply) -> bool {
+    !reply.barriers.is_empty() || reply.due.is_some()
 }
 
 /// Answers datagrams for as long as it is polled: one call, one reply, no record mark.
@@ -98,14 +229,14 @@ pub(crate) async fn serve_datagrams(socket: UdpSocket, dispatcher: Dispatcher) {
             Ok((length, peer)) => {
                 let record = Bytes::copy_from_slice(buffer.get(..length).unwrap_or_default());
                 if let Some(reply) = dispatcher.answer(peer.ip(), record)
-                    && let Err(error) = socket.send_to(&reply, peer).await
+                    && let Err(error) = socket.send_to(&reply.pieces.concat(), peer).await
                 {
                     tracing::debug!(%peer, %error, "datagram reply lost");
                 }
             }
             Err(error) => {
                 tracing::debug!(%error, "datagram receive failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }

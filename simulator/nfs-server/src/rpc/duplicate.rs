@@ -9,10 +9,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::rpc::call::Call;
+use crate::rpc::reply::Reply;
 
 /// Replies kept per client: more calls than Linux has in flight (65,536 slots, seldom 128 used).
 const REPLIES_PER_CLIENT: usize = 256;
@@ -30,7 +30,7 @@ struct Key {
 
 #[derive(Debug, Default)]
 struct ClientReplies {
-    replies: HashMap<Key, Bytes>,
+    replies: HashMap<Key, Reply>,
     order: VecDeque<Key>,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct ReplyCache {
 impl ReplyCache {
     /// Answers from the cache, or runs the call and keeps its reply. Calls of one client that come
     /// here run one after the other, so that a retransmission meets a finished original.
-    pub(crate) fn answer_once(&self, client: IpAddr, call: Call, run: impl FnOnce(Call) -> Bytes) -> Bytes {
+    pub(crate) fn answer_once(&self, client: IpAddr, call: Call, run: impl FnOnce(Call) -> Reply) -> Reply {
         let key = Key {
             xid: call.xid,
             program: call.program,
@@ -80,7 +80,17 @@ impl ReplyCache {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+
+    fn reply(text: &'static str) -> Reply {
+        Bytes::from_static(text.as_bytes()).into()
+    }
+
+    fn text(reply: &Reply) -> Vec<u8> {
+        reply.pieces.concat()
+    }
 
     fn call(xid: u32, argument: u32) -> Call {
         let words = [xid, 0, 2, 100_003, 3, 12, 0, 0, 0, 0, argument];
@@ -94,28 +104,28 @@ mod tests {
     #[test]
     fn a_retransmission_gets_the_first_reply_and_does_not_run() {
         let cache = ReplyCache::default();
-        let first = cache.answer_once(client(1), call(7, 1), |_| Bytes::from_static(b"done"));
+        let first = cache.answer_once(client(1), call(7, 1), |_| reply("done"));
         let again = cache.answer_once(client(1), call(7, 1), |_| panic!("ran twice"));
-        assert_eq!(first, again);
+        assert_eq!(text(&first), text(&again));
     }
 
     #[test]
     fn another_client_or_other_arguments_under_the_same_xid_run() {
         let cache = ReplyCache::default();
-        cache.answer_once(client(1), call(7, 1), |_| Bytes::from_static(b"a"));
-        assert_eq!(cache.answer_once(client(2), call(7, 1), |_| Bytes::from_static(b"b")), &b"b"[..]);
-        assert_eq!(cache.answer_once(client(1), call(7, 2), |_| Bytes::from_static(b"c")), &b"c"[..]);
+        cache.answer_once(client(1), call(7, 1), |_| reply("a"));
+        assert_eq!(text(&cache.answer_once(client(2), call(7, 1), |_| reply("b"))), b"b");
+        assert_eq!(text(&cache.answer_once(client(1), call(7, 2), |_| reply("c"))), b"c");
     }
 
     #[test]
     fn the_cache_of_a_client_is_bounded() {
         let cache = ReplyCache::default();
         for xid in 0..REPLIES_PER_CLIENT as u32 + 1 {
-            cache.answer_once(client(1), call(xid, 1), |_| Bytes::from_static(b"first"));
+            cache.answer_once(client(1), call(xid, 1), |_| reply("first"));
         }
         let newest = REPLIES_PER_CLIENT as u32;
-        let second = |_: Call| Bytes::from_static(b"second");
-        assert_eq!(cache.answer_once(client(1), call(newest, 1), second), &b"first"[..]);
-        assert_eq!(cache.answer_once(client(1), call(0, 1), second), &b"second"[..]);
+        let second = |_: Call| reply("second");
+        assert_eq!(text(&cache.answer_once(client(1), call(newest, 1), second)), b"first");
+        assert_eq!(text(&cache.answer_once(client(1), call(0, 1), second)), b"second");
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod call;
 mod connection;
 mod duplicate;
+mod fault;
 mod record;
 mod reply;
 mod service;

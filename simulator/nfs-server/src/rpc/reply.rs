@@ -1,8 +1,10 @@
 //! Replies (RFC 5531 §9).
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::rpc::call::{CallError, RPC_VERSION};
+use crate::tree::Barrier;
 use crate::xdr::Encoder;
 
 const REPLY: u32 = 1;
@@ -16,6 +18,23 @@ const GARBAGE_ARGS: u32 = 4;
 const RPC_MISMATCH: u32 = 0;
 const AUTH_ERROR: u32 = 1;
 const AUTH_BADCRED: u32 = 1;
+
+/// A reply to be sent.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reply {
+    /// The record, to be sent one piece behind the other.
+    pub(crate) pieces: Vec<Bytes>,
+    /// What must be durable before.
+    pub(crate) barriers: Vec<Barrier>,
+    /// Not before this, if a lever makes the call late.
+    pub(crate) due: Option<Instant>,
+}
+
+impl From<Bytes> for Reply {
+    fn from(record: Bytes) -> Self {
+        Self { pieces: vec![record], ..Self::default() }
+    }
+}
 
 /// `accept_stat`, other than success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

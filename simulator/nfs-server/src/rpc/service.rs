@@ -5,10 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use levers::{EventLog, Levers, NfsLever};
+use serde_json::json;
+use tokio::time::Instant;
 
 use crate::rpc::call::{Call, Credential};
 use crate::rpc::duplicate::ReplyCache;
-use crate::rpc::reply::{self, Refusal};
+use crate::rpc::reply::{self, Refusal, Reply};
+use crate::tree::take_barriers;
 use crate::xdr::{Decoder, Encoder};
 
 /// Where a call comes from.
@@ -31,6 +35,23 @@ pub(crate) trait Service: Debug + Send + Sync {
         true
     }
 
+    /// Does the call carry data, so that it is late with the data and not with the metadata?
+    fn moves_data(&self, procedure: u32, arguments: &Decoder) -> bool {
+        let _ = (procedure, arguments);
+        false
+    }
+
+    /// May this very call run twice without harm?
+    fn may_repeat(&self, procedure: u32, arguments: &Decoder) -> bool {
+        let _ = arguments;
+        self.is_idempotent(procedure)
+    }
+
+    /// Is the version spoken at present?
+    fn is_enabled(&self) -> bool {
+        true
+    }
+
     /// Runs a procedure and writes its results. What was written before a refusal is discarded.
     fn serve(
         &self,
@@ -46,39 +67,76 @@ pub(crate) trait Service: Debug + Send + Sync {
 pub(crate) struct Dispatcher {
     services: Arc<[Arc<dyn Service>]>,
     replies: Arc<ReplyCache>,
+    levers: Levers,
+    lever: NfsLever,
+    events: EventLog,
 }
 
 impl Dispatcher {
-    pub(crate) fn new(services: impl IntoIterator<Item = Arc<dyn Service>>) -> Self {
-        Self { services: services.into_iter().collect(), replies: Arc::default() }
+    /// Programs that obey `lever`, drawing the delays from `levers`; where calls are traced,
+    /// `events` gets one `nfs.call` each.
+    pub(crate) fn new(
+        services: impl IntoIterator<Item = Arc<dyn Service>>,
+        levers: Levers,
+        lever: NfsLever,
+        events: EventLog,
+    ) -> Self {
+        Self { services: services.into_iter().collect(), replies: Arc::default(), levers, lever, events }
+    }
+
+    pub(crate) fn levers(&self) -> (&Levers, &NfsLever) {
+        (&self.levers, &self.lever)
+    }
+
+    pub(crate) fn events(&self) -> &EventLog {
+        &self.events
     }
 
     /// The reply to a record; `None` where nothing can be answered and the connection must go.
-    pub(crate) fn answer(&self, from: IpAddr, record: Bytes) -> Option<Bytes> {
+    pub(crate) fn answer(&self, from: IpAddr, record: Bytes) -> Option<Reply> {
         let address = from.to_canonical();
         match Call::parse(record) {
             Ok(call) => Some(self.answer_call(address, call)),
             Err(error) => {
                 tracing::debug!(client = %address, %error, "unfit call");
-                reply::denied(&error)
+                reply::denied(&error).map(Reply::from)
             }
         }
     }
 
-    fn answer_call(&self, address: IpAddr, call: Call) -> Bytes {
+    fn answer_call(&self, address: IpAddr, call: Call) -> Reply {
+        let (program, version, procedure) = (call.program, call.version, call.procedure);
+        self.events.trace(
+            "nfs.call",
+            || json!({ "client": address, "program": program, "version": version, "procedure": procedure }),
+        );
         let service = match self.require_service(&call) {
             Ok(service) => service,
-            Err(refusal) => return reply::refused(call.xid, refusal),
+            Err(refusal) => return reply::refused(call.xid, refusal).into(),
         };
-        if service.is_idempotent(call.procedure) {
+        let due = self.due(service, &call);
+        let reply = if service.may_repeat(procedure, &call.arguments) {
             run(service, address, call)
         } else {
             self.replies.answer_once(address, call, |call| run(service, address, call))
-        }
+        };
+        Reply { due, ..reply }
+    }
+
+    /// When the reply may go, if a lever makes it late.
+    fn due(&self, service: &dyn Service, call: &Call) -> Option<Instant> {
+        let faults = self.lever.faults()?;
+        let latency = if service.moves_data(call.procedure, &call.arguments) {
+            faults.data_latency
+        } else {
+            faults.metadata_latency
+        };
+        latency.map(|latency| Instant::now() + self.levers.draw(latency))
     }
 
     fn require_service(&self, call: &Call) -> Result<&dyn Service, Refusal> {
-        let versions = self.services.iter().filter(|service| service.program() == call.program);
+        let versions =
+            self.services.iter().filter(|service| service.program() == call.program && service.is_enabled());
         if let Some(service) = versions.clone().find(|service| service.version() == call.version) {
             return Ok(&**service);
         }
@@ -90,15 +148,15 @@ impl Dispatcher {
     }
 }
 
-fn run(service: &dyn Service, address: IpAddr, mut call: Call) -> Bytes {
+fn run(service: &dyn Service, address: IpAddr, mut call: Call) -> Reply {
     let caller = Caller { address, credential: call.credential };
     let mut results = reply::success(call.xid);
     match service.serve(call.procedure, &caller, &mut call.arguments, &mut results) {
-        Ok(()) => results.finish(),
+        Ok(()) => Reply { pieces: results.finish_pieces(), barriers: take_barriers(), due: None },
         Err(refusal) => {
             let (program, procedure) = (call.program, call.procedure);
             tracing::debug!(client = %address, program, procedure, ?refusal, "call refused");
-            reply::refused(call.xid, refusal)
+            Reply { barriers: take_barriers(), ..reply::refused(call.xid, refusal).into() }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Attributes of an inode, and the wish to change them.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::tree::InodeNumber;
 
@@ -27,6 +27,12 @@ impl Timestamp {
         } else {
             Self { seconds: self.seconds.saturating_add(1), nanoseconds: 0 }
         }
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        Self::UNIX_EPOCH + Duration::new(time.seconds.into(), time.nanoseconds)
     }
 }
 

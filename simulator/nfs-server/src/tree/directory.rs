@@ -16,6 +16,9 @@ const COOKIE_PARENT: u64 = 2;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct EntryName(Arc<[u8]>);
 
+/// The directory that every directory of a tree with visible snapshots seems to have.
+pub(crate) const SNAPSHOT_DIRECTORY: &[u8] = b".snapshot";
+
 impl EntryName {
     /// Refuses what is too long, empty, `.` or `..`, or holds a slash or a NUL.
     pub(crate) fn parse(name: &[u8]) -> Result<Self, TreeError> {
@@ -31,11 +34,15 @@ impl EntryName {
         }
         Ok(Self(name.into()))
     }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// Entries by name, and by cookie. A cookie is given once, upwards, and dies with its entry: a
 /// listing resumed behind any cookie neither repeats nor skips an entry that was there all along.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Directory {
     parent: InodeNumber,
     by_name: HashMap<EntryName, u64>,
@@ -67,13 +74,37 @@ impl Directory {
         self.by_cookie.get(cookie).map(|(_, inode)| *inode)
     }
 
+    /// The cookie of the next entry.
+    pub(super) fn next_cookie(&self) -> u64 {
+        self.next_cookie
+    }
+
+    /// Lets no cookie below this be given again.
+    pub(super) fn keep_cookies_above(&mut self, next: u64) {
+        self.next_cookie = self.next_cookie.max(next);
+    }
+
     /// Adds an entry, or lets an existing name mean another inode.
     pub(super) fn put(&mut self, name: EntryName, inode: InodeNumber) {
+        self.put_at(self.next_cookie, name, inode);
+    }
+
+    /// Adds an entry whose cookie is known.
+    pub(super) fn put_at(&mut self, cookie: u64, name: EntryName, inode: InodeNumber) {
         self.remove(&name);
-        let cookie = self.next_cookie;
-        self.next_cookie += 1;
+        self.keep_cookies_above(cookie.saturating_add(1));
         self.by_name.insert(name.clone(), cookie);
         self.by_cookie.insert(cookie, (name, inode));
+    }
+
+    /// Every entry with its cookie.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (u64, &EntryName, InodeNumber)> {
+        self.by_cookie.iter().map(|(cookie, (name, inode))| (*cookie, name, *inode))
+    }
+
+    /// Does this cookie mean the same entry here?
+    pub(super) fn has_entry(&self, cookie: u64, name: &EntryName, inode: InodeNumber) -> bool {
+        self.by_cookie.get(&cookie).is_some_and(|(ours, number)| ours == name && *number == inode)
     }
 
     pub(super) fn remove(&mut self, name: &EntryName) {

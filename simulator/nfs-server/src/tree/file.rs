@@ -1,8 +1,10 @@
 //! Operations on one inode: its bytes and its attributes.
 
+use bytes::Bytes;
+
 use crate::tree::Tree;
 use crate::tree::attributes::{SetAttributes, SetTime, Timestamp};
-use crate::tree::content::{BLOCK, Content};
+use crate::tree::content::Content;
 use crate::tree::error::TreeError;
 use crate::tree::inode::{Inode, InodeNumber, Kind};
 use crate::tree::permission::{Identity, Right, SET_GID, SET_UID};
@@ -22,9 +24,9 @@ pub(crate) struct Readable<'tree> {
 }
 
 impl Readable<'_> {
-    /// Puts the bytes into `room`, which is zeroed and `length` long.
-    pub(crate) fn fill(&self, room: &mut [u8]) {
-        self.content.read(self.offset, room);
+    /// Hands out the bytes, piece by piece, without copying them.
+    pub(crate) fn lend(&self, each: impl FnMut(Bytes)) {
+        self.content.lend(self.offset, self.length, each);
     }
 }
 
@@ -44,7 +46,7 @@ impl Tree {
         Ok(Readable { content, offset, length: length as usize, reaches_end: length == left })
     }
 
-    /// Writes all of `data`, or nothing.
+    /// Writes all of `data`, or nothing; the reply waits until it is durable.
     pub(crate) fn write(
         &mut self,
         number: InodeNumber,
@@ -52,33 +54,83 @@ impl Tree {
         offset: u64,
         data: &[u8],
     ) -> Result<(), TreeError> {
+        self.require_write(number, who, offset, data)?;
+        self.uncommitted.remove(&number);
+        self.put_written(number, who, offset, data)
+    }
+
+    /// As [`Self::write`], but a power cut before [`Self::commit`] may lose it (RFC 1813 §3.3.7
+    /// UNSTABLE).
+    pub(crate) fn write_unstable(
+        &mut self,
+        number: InodeNumber,
+        who: &Identity,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<(), TreeError> {
+        self.require_write(number, who, offset, data)?;
+        self.changes.is_unstable();
+        let committed = self.image.find(number)?.content()?;
+        self.uncommitted.entry(number).or_insert_with(|| committed.clone());
+        self.put_written(number, who, offset, data)
+    }
+
+    fn require_write(
+        &self,
+        number: InodeNumber,
+        who: &Identity,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<(), TreeError> {
+        self.require_present(number)?;
         let inode = self.inode(number)?;
         let content = inode.content()?;
         inode.require_data_right(who, Right::Write)?;
         if offset.checked_add(data.len() as u64).is_none_or(|end| end > MAX_FILE_SIZE) {
             return Err(TreeError::FileTooLarge);
         }
-        let growth = content.growth(offset, data.len());
-        if growth > 0 && (self.used_blocks + growth) * BLOCK > self.capacity {
-            return Err(TreeError::NoSpace);
-        }
+        self.require_room(inode.qtree, content.foresee(offset, data.len(), self.snapshots.newest()))
+    }
+
+    fn put_written(
+        &mut self,
+        number: InodeNumber,
+        who: &Identity,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<(), TreeError> {
         if data.is_empty() {
             return Ok(());
         }
         let now = self.tick();
+        self.put_data(number, offset, data)?;
         let inode = self.inode_mut(number)?;
-        inode.content_mut()?.write(offset, data);
         inode.touch(now);
         if !who.is_root() {
             inode.mode &= !privilege_bits(inode);
         }
-        self.used_blocks += growth;
         Ok(())
     }
 
-    /// May the data be committed? They are, as far as memory goes.
-    pub(crate) fn commit(&self, number: InodeNumber) -> Result<(), TreeError> {
-        self.inode(number)?.content().map(|_| ())
+    /// Makes what was written to the file safe from a power cut; the reply waits for that.
+    pub(crate) fn commit(&mut self, number: InodeNumber) -> Result<(), TreeError> {
+        self.require_present(number)?;
+        self.inode(number)?.content()?;
+        self.uncommitted.remove(&number);
+        self.changes.require_durable();
+        Ok(())
+    }
+
+    /// A power cut: files lose what was written unstably since their last commit, whole writes each.
+    /// Returns how many files did.
+    pub(super) fn cut_power(&mut self) -> Result<usize, TreeError> {
+        let lost: Vec<_> = self.uncommitted.drain().collect();
+        for (number, committed) in &lost {
+            self.put_content(*number, committed)?;
+        }
+        self.count_newest();
+        self.verifier = rand::random();
+        Ok(lost.len())
     }
 
     pub(crate) fn read_link(&self, number: InodeNumber) -> Result<&[u8], TreeError> {
@@ -97,6 +149,7 @@ impl Tree {
         set: &SetAttributes,
         guard: Option<Timestamp>,
     ) -> Result<(), TreeError> {
+        self.require_present(number)?;
         let inode = self.inode(number)?;
         if guard.is_some_and(|ctime| ctime != inode.changed) {
             return Err(TreeError::Changed);
@@ -120,14 +173,16 @@ impl Tree {
         set: &SetAttributes,
     ) -> Result<(), TreeError> {
         let now = self.tick();
-        let inode = self.inode_mut(number)?;
-        let mut freed = 0;
         if let Some(size) = set.size {
-            let content = inode.content_mut()?;
-            let before = content.blocks();
-            content.set_size(size);
-            freed = before - content.blocks();
+            self.uncommitted.remove(&number);
+            self.put_size(number, size)?;
+        }
+        let inode = self.inode_mut(number)?;
+        if set.size.is_some() {
             inode.modified = now;
+            if !who.is_root() {
+                inode.mode &= !privilege_bits(inode);
+            }
         }
         if set.uid.is_some() || set.gid.is_some() {
             inode.mode &= !privilege_bits(inode);
@@ -141,7 +196,6 @@ impl Tree {
         set_time(&mut inode.accessed, set.accessed, now);
         set_time(&mut inode.modified, set.modified, now);
         inode.changed = now;
-        self.used_blocks -= freed;
         Ok(())
     }
 }

@@ -6,12 +6,57 @@ use crate::tree::directory::Directory;
 use crate::tree::error::TreeError;
 
 /// The number of an inode in its tree; never reused.
+///
+/// Its upper bits say where the inode is seen: as it is now (0), in the snapshot of that id, or, all
+/// bits set, as the `.snapshot` directory within it. What a snapshot shows hence has numbers and
+/// handles of its own, which no file of the present shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct InodeNumber(pub(crate) u64);
+
+/// Bits of a number below those of the snapshot.
+const PLAIN_BITS: u32 = 40;
+/// The largest number an inode of the present can have.
+pub(super) const LAST_INODE: u64 = (1 << PLAIN_BITS) - 1;
+/// The largest id a snapshot can have: 22 bits, all of them set meaning `.snapshot`.
+pub(super) const LAST_SNAPSHOT: u32 = (1 << 22) - 2;
+const IN_SNAPSHOT_DIRECTORY: u32 = (1 << 22) - 1;
+
+/// Where an inode is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    Present,
+    Snapshot(u32),
+    /// The `.snapshot` directory in the inode.
+    SnapshotDirectory,
+}
 
 impl InodeNumber {
     /// The root directory; 64, as on WAFL.
     pub(crate) const ROOT: Self = Self(64);
+
+    pub(super) fn view(self) -> View {
+        // 24 bits are left, hence they fit.
+        match (self.0 >> PLAIN_BITS) as u32 {
+            0 => View::Present,
+            IN_SNAPSHOT_DIRECTORY => View::SnapshotDirectory,
+            id => View::Snapshot(id),
+        }
+    }
+
+    /// The number in the present.
+    pub(super) fn plain(self) -> Self {
+        Self(self.0 & LAST_INODE)
+    }
+
+    /// The same inode seen elsewhere.
+    pub(super) fn seen_in(self, view: View) -> Self {
+        let place = match view {
+            View::Present => 0,
+            View::Snapshot(id) => id,
+            View::SnapshotDirectory => IN_SNAPSHOT_DIRECTORY,
+        };
+        Self(self.plain().0 | u64::from(place) << PLAIN_BITS)
+    }
 }
 
 /// What names an inode in a handle: the number, and a random generation, so that no handle can be
@@ -23,7 +68,7 @@ pub(crate) struct Node {
 }
 
 /// What an inode is, with what belongs to that.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Kind {
     File {
         content: Content,
@@ -40,9 +85,11 @@ pub(super) enum Kind {
     Socket,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Inode {
     pub(super) generation: u32,
+    /// The qtree it belongs to; 0 for none.
+    pub(super) qtree: u32,
     pub(super) kind: Kind,
     pub(super) mode: u32,
     pub(super) links: u32,
@@ -58,7 +105,7 @@ impl Inode {
         let links = if matches!(kind, Kind::Directory(_)) { 2 } else { 1 };
         let mode = mode & 0o7777;
         let generation = rand::random();
-        Self { generation, kind, mode, links, uid, gid, accessed: now, modified: now, changed: now }
+        Self { generation, qtree: 0, kind, mode, links, uid, gid, accessed: now, modified: now, changed: now }
     }
 
     pub(super) fn directory(&self) -> Result<&Directory, TreeError> {

@@ -1,148 +1,103 @@
-//! A POSIX file tree in memory, with a capacity.
+//! A POSIX file tree, with a capacity, quotas and snapshots.
 //!
 //! [`FileTree`] is the shared handle; the tree itself is [`Tree`], taken under a lock for one
 //! operation at a time, so that the attributes before and after a change (`wcc_data`) enclose that
 //! change alone.
+//!
+//! ```text
+//! FileTree ─ change() → Tree: namespace, file (the rules) → image (the inodes, their account)
+//!     │                   └ snapshot, quota, space
+//!     └ store: what a change did to the image goes to a log, before the reply to its caller
+//! ```
+//!
+//! Everything lies in memory, in structures whose copies share what does not differ; a tree bound to
+//! a directory is that and a log of its changes.
 
 mod attributes;
 mod content;
 mod directory;
 mod error;
 mod file;
+mod image;
 mod inode;
 mod namespace;
 mod permission;
 #[cfg(test)]
 mod properties;
+mod quota;
+mod radix;
+mod shared;
+mod snapshot;
+mod space;
+mod store;
 
 use std::collections::HashMap;
-use std::sync::Arc;
-
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub(crate) use attributes::{Attributes, FileKind, SetAttributes, SetTime, Timestamp};
 pub(crate) use content::BLOCK;
 pub(crate) use directory::NAME_MAX;
+pub use error::AdminError;
 pub(crate) use error::TreeError;
 pub(crate) use file::MAX_FILE_SIZE;
 pub(crate) use inode::{InodeNumber, Node};
 pub(crate) use namespace::{Creation, LINK_MAX, NewNode};
 pub(crate) use permission::{Identity, Right};
+pub use quota::Quota;
+pub use shared::{FileTree, RootAttributes};
+pub use snapshot::SnapshotInfo;
+pub(crate) use space::SpaceReport;
+pub(crate) use store::{Barrier, await_durable, take_barriers};
+pub use store::{Durability, StoreError};
 
+use content::Content;
 use directory::Directory;
-use inode::{Inode, Kind};
+use image::Image;
+use inode::{Inode, Kind, View};
+use snapshot::Snapshots;
+use space::Settings;
+use store::Changes;
 
-/// One inode for so many bytes of capacity, as ONTAP counts `files_maximum` of a new FlexVol.
-const BYTES_PER_INODE: u64 = 32 << 10;
-/// Even the smallest tree may hold so many inodes.
-const MIN_INODES: u64 = 1024;
-
-/// Mode and owner of a tree's root directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RootAttributes {
-    /// Permission bits, such as 0o777.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-}
-
-/// A POSIX tree in memory. Clones are the same tree.
-#[derive(Debug, Clone)]
-pub struct FileTree {
-    fsid: u64,
-    tree: Arc<RwLock<Tree>>,
-}
-
-impl FileTree {
-    /// An empty tree that may hold `capacity_bytes` of file data.
-    #[must_use]
-    pub fn new(capacity_bytes: u64, root: RootAttributes) -> Self {
-        let fsid = rand::random();
-        Self { fsid, tree: Arc::new(RwLock::new(Tree::new(fsid, capacity_bytes, root))) }
-    }
-
-    /// The identity of this file system in attributes and handles: random, never reused.
-    #[must_use]
-    pub fn fsid(&self) -> u64 {
-        self.fsid
-    }
-
-    /// Bytes it may hold.
-    #[must_use]
-    pub fn capacity(&self) -> u64 {
-        self.tree.read().capacity
-    }
-
-    /// Grows or shrinks it; clients see the new size with their next statfs. A capacity below
-    /// [`Self::used`] only keeps further data out.
-    pub fn set_capacity(&self, bytes: u64) {
-        self.tree.write().capacity = bytes;
-    }
-
-    /// Bytes of file data held, in whole blocks of 4 KiB.
-    #[must_use]
-    pub fn used(&self) -> u64 {
-        self.tree.read().used()
-    }
-
-    /// Files, directories and other inodes held, the root included.
-    #[must_use]
-    pub fn inodes(&self) -> u64 {
-        self.tree.read().inodes.len() as u64
-    }
-
-    /// The tree, for an operation that changes nothing.
-    pub(crate) fn look(&self) -> RwLockReadGuard<'_, Tree> {
-        self.tree.read()
-    }
-
-    /// The tree, for one change.
-    pub(crate) fn change(&self) -> RwLockWriteGuard<'_, Tree> {
-        self.tree.write()
-    }
-}
-
-/// The inodes of a tree, and its account of space.
+/// The inodes of a tree, its account of space, and its snapshots.
 #[derive(Debug)]
 pub(crate) struct Tree {
     fsid: u64,
-    capacity: u64,
-    used_blocks: u64,
-    inodes: HashMap<InodeNumber, Inode>,
+    settings: Settings,
+    /// The present.
+    image: Image,
     next_inode: u64,
     last_change: Timestamp,
-}
-
-/// What statfs tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SpaceReport {
-    pub(crate) total_bytes: u64,
-    pub(crate) free_bytes: u64,
-    pub(crate) total_inodes: u64,
-    pub(crate) free_inodes: u64,
+    snapshots: Snapshots,
+    /// Of files with unstable writes: their bytes as of the last COMMIT.
+    uncommitted: HashMap<InodeNumber, Content>,
+    /// Of unstable writes (RFC 1813 §3.3.7 writeverf3): another whenever some may have been lost.
+    verifier: [u8; 8],
+    /// What this change did so far, for the log.
+    changes: Changes,
 }
 
 impl Tree {
-    fn new(fsid: u64, capacity: u64, root: RootAttributes) -> Self {
-        let mut tree = Self {
+    /// A tree without a root.
+    fn bare(fsid: u64, capacity: u64) -> Self {
+        Self {
             fsid,
-            capacity,
-            used_blocks: 0,
-            inodes: HashMap::new(),
+            settings: Settings { capacity, reserve_percent: 0, snapshots_visible: false },
+            image: Image::default(),
             next_inode: InodeNumber::ROOT.0 + 1,
             last_change: Timestamp::default(),
-        };
+            snapshots: Snapshots::default(),
+            uncommitted: HashMap::new(),
+            verifier: rand::random(),
+            changes: Changes::default(),
+        }
+    }
+
+    fn new(fsid: u64, capacity: u64, root: RootAttributes) -> Self {
+        let mut tree = Self::bare(fsid, capacity);
         let now = tree.tick();
         let kind = Kind::Directory(Directory::new(InodeNumber::ROOT));
         let inode = Inode::new(kind, root.mode, root.uid, root.gid, now);
-        tree.inodes.insert(InodeNumber::ROOT, inode);
+        tree.put_inode(InodeNumber::ROOT, inode);
         tree
-    }
-
-    fn used(&self) -> u64 {
-        self.used_blocks * BLOCK
     }
 
     /// The time of a change: now, and later than every change before, so that no two changes of a
@@ -152,40 +107,52 @@ impl Tree {
         self.last_change
     }
 
-    fn max_inodes(&self) -> u64 {
-        (self.capacity / BYTES_PER_INODE).max(MIN_INODES)
-    }
-
-    pub(crate) fn space(&self) -> SpaceReport {
-        let total_inodes = self.max_inodes();
-        SpaceReport {
-            total_bytes: self.capacity,
-            free_bytes: self.capacity.saturating_sub(self.used()),
-            total_inodes,
-            free_inodes: total_inodes.saturating_sub(self.inodes.len() as u64),
+    /// The number of an inode to be made.
+    fn take_number(&mut self) -> Result<InodeNumber, TreeError> {
+        if self.next_inode > inode::LAST_INODE {
+            return Err(TreeError::NoSpace);
         }
+        self.next_inode += 1;
+        Ok(InodeNumber(self.next_inode - 1))
     }
 
     /// The inode a handle names, if it is still that one.
     pub(crate) fn require_node(&self, node: Node) -> Result<InodeNumber, TreeError> {
-        let inode = self.inode(node.number)?;
-        if inode.generation == node.generation { Ok(node.number) } else { Err(TreeError::Stale) }
+        if self.node(node.number)?.generation == node.generation {
+            Ok(node.number)
+        } else {
+            Err(TreeError::Stale)
+        }
     }
 
     /// What a handle to the inode must say.
     pub(crate) fn node(&self, number: InodeNumber) -> Result<Node, TreeError> {
-        Ok(Node { number, generation: self.inode(number)?.generation })
+        let named = match number.view() {
+            View::SnapshotDirectory => self.inode(number).and_then(|_| self.inode(number.plain()))?,
+            View::Present | View::Snapshot(_) => self.inode(number)?,
+        };
+        Ok(Node { number, generation: named.generation })
     }
 
     pub(crate) fn attributes(&self, number: InodeNumber) -> Result<Attributes, TreeError> {
         Ok(self.inode(number)?.attributes(self.fsid, number))
     }
 
-    fn inode(&self, number: InodeNumber) -> Result<&Inode, TreeError> {
-        self.inodes.get(&number).ok_or(TreeError::Stale)
+    /// What the verifier of an unstable WRITE or a COMMIT must be.
+    pub(crate) fn write_verifier(&self) -> [u8; 8] {
+        self.verifier
     }
 
-    fn inode_mut(&mut self, number: InodeNumber) -> Result<&mut Inode, TreeError> {
-        self.inodes.get_mut(&number).ok_or(TreeError::Stale)
+    fn inode(&self, number: InodeNumber) -> Result<&Inode, TreeError> {
+        match number.view() {
+            View::Present => self.image.find(number),
+            View::Snapshot(id) => self.visible_snapshot(id)?.image.find(number.plain()),
+            View::SnapshotDirectory => self.snapshot_directory(number.plain()),
+        }
+    }
+
+    /// Refuses to change what a snapshot shows.
+    fn require_present(&self, number: InodeNumber) -> Result<(), TreeError> {
+        if number.view() == View::Present { Ok(()) } else { Err(TreeError::ReadOnly) }
     }
 }

@@ -47,11 +47,15 @@ impl Tree {
         inode.require_right(who, Right::Execute)?;
         match name {
             b"." => Ok(dir),
-            b".." => Ok(directory.parent()),
+            b".." => Ok(self.parent_of(dir, directory.parent())),
             _ if name.len() > NAME_MAX => Err(TreeError::NameTooLong),
             _ => {
+                if let Some(found) = self.lookup_snapshot(dir, name) {
+                    return Ok(found);
+                }
                 let name = EntryName::parse(name).map_err(|_| TreeError::NotFound)?;
-                directory.find(&name).ok_or(TreeError::NotFound)
+                let found = directory.find(&name).ok_or(TreeError::NotFound)?;
+                Ok(found.seen_in(dir.view()))
             }
         }
     }
@@ -66,7 +70,13 @@ impl Tree {
         let inode = self.inode(dir)?;
         let directory = inode.directory()?;
         inode.require_right(who, Right::Read)?;
-        Ok(directory.entries_behind(cookie, dir))
+        let own = directory.entries_behind(cookie, dir).map(move |(cookie, name, number)| match name {
+            b"." => (cookie, name, dir),
+            b".." => (cookie, name, self.parent_of(dir, number)),
+            _ => (cookie, name, number.seen_in(dir.view())),
+        });
+        let besides = self.snapshot_entries(dir).into_iter().filter(move |(at, ..)| *at > cookie);
+        Ok(own.chain(besides))
     }
 
     /// Makes a regular file.
@@ -77,7 +87,7 @@ impl Tree {
         name: &[u8],
         how: Creation,
     ) -> Result<InodeNumber, TreeError> {
-        let entry = EntryName::parse(name)?;
+        let entry = self.require_free_name(dir, name)?;
         if let Some(existing) = self.inode(dir)?.directory()?.find(&entry) {
             self.inode(dir)?.require_right(who, Right::Execute)?;
             return self.accept_existing(existing, who, how).map(|()| existing);
@@ -121,7 +131,7 @@ impl Tree {
         node: NewNode,
         set: &SetAttributes,
     ) -> Result<InodeNumber, TreeError> {
-        let entry = EntryName::parse(name)?;
+        let entry = self.require_free_name(dir, name)?;
         let kind = match node {
             NewNode::Directory => Kind::Directory(Directory::new(dir)),
             NewNode::Symlink(target) if target.len() > TARGET_MAX => return Err(TreeError::NameTooLong),
@@ -152,9 +162,8 @@ impl Tree {
         if is_directory && parent.links >= LINK_MAX {
             return Err(TreeError::TooManyLinks);
         }
-        if self.inodes.len() as u64 >= self.max_inodes() {
-            return Err(TreeError::NoSpace);
-        }
+        let qtree = parent.qtree;
+        self.require_inode(qtree)?;
         let inherits = parent.mode & SET_GID != 0;
         let gid = if inherits { parent.gid } else { who.gid };
         let set_gid = if inherits && is_directory { SET_GID } else { 0 };
@@ -162,9 +171,8 @@ impl Tree {
         // Whose a new inode is, root alone says (RFC 1813 §3.3.8 leaves it open; knfsd does so too).
         let (uid_wanted, gid_wanted) = if who.is_root() { (set.uid, set.gid) } else { (None, None) };
         let now = self.tick();
-        let number = InodeNumber(self.next_inode);
-        self.next_inode += 1;
-        self.inodes.insert(number, Inode::new(kind, 0, who.uid, gid, now));
+        let number = self.take_number()?;
+        self.put_inode(number, Inode { qtree, ..Inode::new(kind, 0, who.uid, gid, now) });
         let initial = SetAttributes {
             mode: Some(mode.unwrap_or(0) | set_gid),
             uid: uid_wanted,
@@ -173,11 +181,11 @@ impl Tree {
             ..*set
         };
         if let Err(error) = self.initialise(number, who, &initial) {
-            self.inodes.remove(&number);
+            self.drop_inode(number);
             return Err(error);
         }
+        self.put_entry(dir, name, number)?;
         let parent = self.inode_mut(dir)?;
-        parent.directory_mut()?.put(name, number);
         parent.links += u32::from(is_directory);
         parent.touch(now);
         Ok(number)
@@ -205,7 +213,8 @@ impl Tree {
         who: &Identity,
         name: &[u8],
     ) -> Result<(), TreeError> {
-        let entry = EntryName::parse(name)?;
+        self.require_present(target)?;
+        let entry = self.require_free_name(dir, name)?;
         let inode = self.inode(target)?;
         if inode.is_directory() {
             return Err(TreeError::IsADirectory);
@@ -219,13 +228,15 @@ impl Tree {
         if existing.is_some() {
             return Err(TreeError::Exists);
         }
+        if inode.qtree != parent.qtree {
+            return Err(TreeError::CrossDevice);
+        }
         let now = self.tick();
         let inode = self.inode_mut(target)?;
         inode.links += 1;
         inode.changed = now;
-        let parent = self.inode_mut(dir)?;
-        parent.directory_mut()?.put(entry, target);
-        parent.touch(now);
+        self.put_entry(dir, entry, target)?;
+        self.inode_mut(dir)?.touch(now);
         Ok(())
     }
 
@@ -260,7 +271,7 @@ impl Tree {
         (to, to_name): (InodeNumber, &[u8]),
     ) -> Result<(), TreeError> {
         let (old_entry, moved) = self.require_removable(from, who, from_name)?;
-        let new_entry = EntryName::parse(to_name)?;
+        let new_entry = self.require_free_name(to, to_name)?;
         let moved_inode = self.inode(moved)?;
         let moves_directory = moved_inode.is_directory();
         let target = self.inode(to)?;
@@ -268,6 +279,9 @@ impl Tree {
         require_entry_change(target, who)?;
         if replaced == Some(moved) {
             return Ok(());
+        }
+        if moved_inode.qtree != target.qtree {
+            return Err(TreeError::CrossDevice);
         }
         if moves_directory && from != to {
             moved_inode.require_right(who, Right::Write)?;
@@ -283,12 +297,12 @@ impl Tree {
             self.unlink(to, &new_entry, replaced)?;
         }
         let now = self.tick();
+        self.remove_entry(from, &old_entry)?;
         let source = self.inode_mut(from)?;
-        source.directory_mut()?.remove(&old_entry);
         source.links -= u32::from(moves_directory);
         source.touch(now);
+        self.put_entry(to, new_entry, moved)?;
         let target = self.inode_mut(to)?;
-        target.directory_mut()?.put(new_entry, moved);
         target.links += u32::from(moves_directory);
         target.touch(now);
         let inode = self.inode_mut(moved)?;
@@ -308,6 +322,9 @@ impl Tree {
     ) -> Result<(), TreeError> {
         let inode = self.inode(replaced)?;
         self.inode(dir)?.require_removal(who, inode)?;
+        if self.is_qtree_root(replaced) {
+            return Err(TreeError::NotPermitted);
+        }
         match (&inode.kind, by_directory) {
             (Kind::Directory(directory), true) if !directory.is_empty() => Err(TreeError::NotEmpty),
             (Kind::Directory(_), false) => Err(TreeError::IsADirectory),
@@ -337,13 +354,27 @@ impl Tree {
         who: &Identity,
         name: &[u8],
     ) -> Result<(EntryName, InodeNumber), TreeError> {
+        self.require_present(dir)?;
         let parent = self.inode(dir)?;
         let directory = parent.directory()?;
         parent.require_right(who, Right::Execute)?;
+        if self.lookup_snapshot(dir, name).is_some() {
+            return Err(TreeError::ReadOnly);
+        }
         let entry = EntryName::parse(name)?;
         let number = directory.find(&entry).ok_or(TreeError::NotFound)?;
         parent.require_removal(who, self.inode(number)?)?;
+        if self.is_qtree_root(number) {
+            return Err(TreeError::NotPermitted);
+        }
         Ok((entry, number))
+    }
+
+    /// A name that may be given in a directory of the present: not `.snapshot` where that is shown.
+    fn require_free_name(&self, dir: InodeNumber, name: &[u8]) -> Result<EntryName, TreeError> {
+        self.require_present(dir)?;
+        let entry = EntryName::parse(name)?;
+        if self.lookup_snapshot(dir, name).is_some() { Err(TreeError::Exists) } else { Ok(entry) }
     }
 
     /// Takes an entry out; its inode goes with its last name, and with it its handles. (A file that
@@ -351,17 +382,15 @@ impl Tree {
     fn unlink(&mut self, dir: InodeNumber, entry: &EntryName, number: InodeNumber) -> Result<(), TreeError> {
         let now = self.tick();
         let is_directory = self.inode(number)?.is_directory();
+        self.remove_entry(dir, entry)?;
         let parent = self.inode_mut(dir)?;
-        parent.directory_mut()?.remove(entry);
         parent.links -= u32::from(is_directory);
         parent.touch(now);
         let inode = self.inode_mut(number)?;
         inode.links -= 1;
         inode.changed = now;
         if is_directory || inode.links == 0 {
-            let freed = inode.content().map_or(0, Content::blocks);
-            self.inodes.remove(&number);
-            self.used_blocks -= freed;
+            self.drop_inode(number);
         }
         Ok(())
     }

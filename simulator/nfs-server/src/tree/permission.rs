@@ -88,9 +88,10 @@ impl Inode {
 }
 
 impl Tree {
-    /// The answer to ACCESS, one right at a time.
+    /// The answer to ACCESS, one right at a time. Nobody may write in a snapshot.
     pub(crate) fn permits(&self, number: InodeNumber, who: &Identity, right: Right) -> bool {
-        self.inode(number).is_ok_and(|inode| inode.permits(who, right))
+        (right != Right::Write || self.require_present(number).is_ok())
+            && self.inode(number).is_ok_and(|inode| inode.permits(who, right))
     }
 }
 

@@ -47,8 +47,13 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn directories(tree: &Tree) -> Vec<InodeNumber> {
-    let mut found: Vec<_> =
-        tree.inodes.iter().filter(|(_, inode)| inode.is_directory()).map(|(number, _)| *number).collect();
+    let mut found: Vec<_> = tree
+        .image
+        .inodes
+        .iter()
+        .filter(|(_, inode)| inode.is_directory())
+        .map(|(number, _)| InodeNumber(number))
+        .collect();
     found.sort();
     found
 }
@@ -118,17 +123,17 @@ fn references(tree: &Tree) -> (HashMap<InodeNumber, u32>, HashMap<InodeNumber, u
 
 fn assert_sound(tree: &Tree) {
     let (names, subdirectories) = references(tree);
-    for (number, inode) in &tree.inodes {
+    for (number, inode) in tree.image.inodes.iter().map(|(number, inode)| (InodeNumber(number), inode)) {
         if inode.is_directory() {
-            assert_eq!(inode.links, 2 + subdirectories.get(number).copied().unwrap_or(0));
-            assert!(*number == InodeNumber::ROOT || names.contains_key(number), "an orphan directory");
+            assert_eq!(inode.links, 2 + subdirectories.get(&number).copied().unwrap_or(0));
+            assert!(number == InodeNumber::ROOT || names.contains_key(&number), "an orphan directory");
         } else {
-            assert_eq!(Some(&inode.links), names.get(number), "links of {number:?} and its names");
+            assert_eq!(Some(&inode.links), names.get(&number), "links of {number:?} and its names");
         }
     }
     let blocks: u64 =
-        tree.inodes.values().filter_map(|inode| inode.content().ok()).map(Content::blocks).sum();
-    assert_eq!(tree.used_blocks, blocks);
+        tree.image.inodes.iter().filter_map(|(_, inode)| inode.content().ok()).map(Content::blocks).sum();
+    assert_eq!(tree.image.used_blocks, blocks);
     assert!(tree.used() <= CAPACITY);
 }
 

@@ -92,19 +92,24 @@ impl Decoder {
     }
 }
 
+/// Shared bytes shorter than this are cheaper copied than sent as a piece of their own.
+const MIN_PIECE: usize = 2048;
+
 /// XDR being written.
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
+    /// What lies before `bytes`, some of it shared with its owner and not copied.
+    pieces: Vec<Bytes>,
     bytes: BytesMut,
 }
 
 impl Encoder {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: BytesMut::with_capacity(bytes) }
+        Self { pieces: Vec::new(), bytes: BytesMut::with_capacity(bytes) }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.pieces.iter().map(Bytes::len).sum::<usize>() + self.bytes.len()
     }
 
     pub(crate) fn u32(&mut self, value: u32) {
@@ -140,6 +145,21 @@ impl Encoder {
         }
     }
 
+    /// Variable-length opaque data of `length` bytes that `lend` hands over piece by piece; they are
+    /// sent from where they lie.
+    pub(crate) fn opaque_shared(&mut self, length: usize, lend: impl FnOnce(&mut dyn FnMut(Bytes))) {
+        self.u32(u32::try_from(length).unwrap_or(u32::MAX));
+        lend(&mut |piece| {
+            if piece.len() < MIN_PIECE {
+                self.bytes.put_slice(&piece);
+            } else {
+                let before = self.bytes.split().freeze();
+                self.pieces.extend([before, piece].into_iter().filter(|piece| !piece.is_empty()));
+            }
+        });
+        self.bytes.put_bytes(0, length.next_multiple_of(4) - length);
+    }
+
     /// Optional data: a boolean, then the item if there is one.
     pub(crate) fn option<T>(&mut self, value: Option<T>, item: impl FnOnce(&mut Self, T)) {
         self.bool(value.is_some());
@@ -148,13 +168,64 @@ impl Encoder {
         }
     }
 
+    /// Bytes that are XDR already.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.bytes.put_slice(bytes);
+    }
+
+    /// Writes over the number at `at`, which was a place kept for it.
+    pub(crate) fn set_u32(&mut self, at: usize, value: u32) {
+        let mut start = 0;
+        for piece in &mut self.pieces {
+            if at < start + piece.len() {
+                let mut changed = BytesMut::from(&**piece);
+                put_at(&mut changed, at - start, value);
+                *piece = changed.freeze();
+                return;
+            }
+            start += piece.len();
+        }
+        put_at(&mut self.bytes, at - start, value);
+    }
+
+    /// A copy of what was written from `start` on.
+    pub(crate) fn copy_since(&self, start: usize) -> Bytes {
+        let mut copy = BytesMut::with_capacity(self.len().saturating_sub(start));
+        let mut skip = start;
+        for piece in self.pieces.iter().map(|piece| &piece[..]).chain([&self.bytes[..]]) {
+            copy.put_slice(piece.get(skip..).unwrap_or_default());
+            skip = skip.saturating_sub(piece.len());
+        }
+        copy.freeze()
+    }
+
     /// Forgets all but the first `length` bytes.
     pub(crate) fn truncate(&mut self, length: usize) {
-        self.bytes.truncate(length);
+        let mut before: usize = self.pieces.iter().map(Bytes::len).sum();
+        while before > length {
+            let Some(last) = self.pieces.pop() else { break };
+            before -= last.len();
+            self.bytes = BytesMut::from(&*last);
+        }
+        self.bytes.truncate(length - before);
     }
 
     pub(crate) fn finish(self) -> Bytes {
-        self.bytes.freeze()
+        if self.pieces.is_empty() { self.bytes.freeze() } else { self.finish_pieces().concat().into() }
+    }
+
+    /// The bytes in pieces, to be sent one behind the other.
+    pub(crate) fn finish_pieces(mut self) -> Vec<Bytes> {
+        if !self.bytes.is_empty() {
+            self.pieces.push(self.bytes.freeze());
+        }
+        self.pieces
+    }
+}
+
+fn put_at(bytes: &mut BytesMut, at: usize, value: u32) {
+    if let Some(place) = bytes.get_mut(at..at + 4) {
+        place.copy_from_slice(&value.to_be_bytes());
     }
 }
 
@@ -179,6 +250,28 @@ mod tests {
         assert_eq!(decoder.opaque(5).unwrap(), &b"abcde"[..]);
         assert_eq!(decoder.u32(), Ok(7));
         assert_eq!(decoder.u32(), Err(XdrError::Truncated { wanted: 4, left: 0 }));
+    }
+
+    #[test]
+    fn shared_bytes_are_sent_from_where_they_lie_and_can_be_taken_back() {
+        let data = Bytes::from(vec![7; 5001]);
+        let mut encoder = Encoder::default();
+        encoder.u32(1);
+        encoder.opaque_shared(5003, |put| {
+            put(data.clone());
+            put(Bytes::from_static(b"xy"));
+        });
+        encoder.u32(9);
+        let flat = [&b"\0\0\0\x01\0\0\x13\x8b"[..], &data, b"xy\0\0\0\0\x09"].concat();
+        assert_eq!(encoder.len(), flat.len());
+        for length in [flat.len(), 5009, 5008, 20, 8, 3] {
+            encoder.truncate(length);
+            assert_eq!(encoder.len(), length);
+        }
+        encoder.opaque_shared(5001, |put| put(data.clone()));
+        let pieces = encoder.finish_pieces();
+        assert_eq!(pieces.concat(), [&flat[..3], b"\0\0\x13\x89", &data, b"\0\0\0"].concat());
+        assert!(pieces.iter().any(|piece| piece.as_ptr() == data.as_ptr()), "copied");
     }
 
     #[test]
