@@ -18,7 +18,8 @@ const IMPLICIT: u8 = 0x02;
 /// REPORT TARGET PORT GROUPS, in either header format.
 pub(crate) fn report(unit: &Unit<'_>, extended: bool) -> Result<Bytes, Sense> {
     if unit.lun.optimized_groups.is_empty() {
-        return Err(Sense::INVALID_OPCODE);
+        // SERVICE ACTION: MAINTENANCE IN itself is there.
+        return Err(Sense::INVALID_FIELD.in_cdb_bit(1, 4));
     }
     let mut groups: BTreeMap<u16, BTreeSet<u16>> = BTreeMap::new();
     for port in unit.ports {
@@ -48,24 +49,24 @@ pub(crate) fn report(unit: &Unit<'_>, extended: bool) -> Result<Bytes, Sense> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scsi::unit::tests::{ontap_lun, through};
+    use crate::scsi::unit::tests::Bench;
 
     #[test]
     fn each_group_is_listed_once_with_its_state_and_ports() {
-        let lun = ontap_lun();
-        let data = report(&through(&lun), false).unwrap();
+        let bench = Bench::new();
+        let data = report(&bench.unit(), false).unwrap();
         let near = [0x00, 3, 0x03, 0xe8, 0, 2, 0, 1, 0, 0, 0, 1];
         let far = [0x01, 3, 0x03, 0xe9, 0, 2, 0, 1, 0, 0, 0, 2];
         assert_eq!(&data[..], [&[0, 0, 0, 24][..], &near, &far].concat());
-        let extended = report(&through(&lun), true).unwrap();
+        let extended = report(&bench.unit(), true).unwrap();
         assert_eq!(&extended[..8], &[0, 0, 0, 28, 0x10, 0, 0, 0]);
         assert_eq!(&extended[8..], &data[4..]);
     }
 
     #[test]
     fn a_unit_without_alua_does_not_know_the_command() {
-        let mut lun = ontap_lun();
-        lun.optimized_groups.clear();
-        assert_eq!(report(&through(&lun), false), Err(Sense::INVALID_OPCODE));
+        let mut bench = Bench::new();
+        bench.lun.optimized_groups.clear();
+        assert_eq!(report(&bench.unit(), false), Err(Sense::INVALID_FIELD.in_cdb_bit(1, 4)));
     }
 }

@@ -32,21 +32,21 @@ fn last_block(unit: &Unit<'_>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scsi::unit::tests::{ontap_lun, through};
+    use crate::scsi::unit::tests::Bench;
 
     #[test]
     fn capacity_is_the_last_block_its_length_and_thinness() {
-        let lun = ontap_lun();
-        assert_eq!(&ten(&through(&lun))[..], &[0, 0, 0x3f, 0xff, 0, 0, 2, 0]);
-        let data = sixteen(&through(&lun));
+        let bench = Bench::new();
+        assert_eq!(&ten(&bench.unit())[..], &[0, 0, 0x3f, 0xff, 0, 0, 2, 0]);
+        let data = sixteen(&bench.unit());
         assert_eq!(&data[..16], &[0, 0, 0, 0, 0, 0, 0x3f, 0xff, 0, 0, 2, 0, 0, 3, 0xc0, 0]);
         assert_eq!(data.len(), 32);
     }
 
     #[test]
     fn a_unit_too_large_for_ten_bytes_says_so() {
-        let mut lun = ontap_lun();
-        lun.volume = blockstore::Volume::new(4 << 40);
-        assert_eq!(&ten(&through(&lun))[..4], &[0xff; 4]);
+        let mut bench = Bench::new();
+        bench.lun.volume = blockstore::Volume::new(4 << 40);
+        assert_eq!(&ten(&bench.unit())[..4], &[0xff; 4]);
     }
 }

@@ -28,9 +28,9 @@ pub(crate) fn report(select: u8, numbers: &BTreeSet<u16>) -> Result<Bytes, Sense
     let listed: Vec<u16> = match select {
         // All but well-known units; all.
         0x00 | 0x02 => numbers.iter().copied().filter(|number| *number < 0x4000).collect(),
-        // Well-known units: there are none.
-        0x01 => Vec::new(),
-        _ => return Err(Sense::INVALID_FIELD),
+        // Well-known units, administrative units (SPC-4 table 251): there are none.
+        0x01 | 0x10..=0x12 => Vec::new(),
+        _ => return Err(Sense::INVALID_FIELD.in_cdb(2)),
     };
     let mut data = BytesMut::with_capacity(8 + 8 * listed.len());
     data.put_u32(8 * listed.len() as u32);
@@ -61,6 +61,6 @@ mod tests {
         assert_eq!(data.len(), 24);
         assert_eq!(&data[..18], &[0, 0, 0, 16, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0x41, 0x2c]);
         assert_eq!(&report(1, &BTreeSet::from([3])).unwrap()[..], &[0; 8]);
-        assert_eq!(report(9, &BTreeSet::new()), Err(Sense::INVALID_FIELD));
+        assert_eq!(report(9, &BTreeSet::new()), Err(Sense::INVALID_FIELD.in_cdb(2)));
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn unmap(unit: &Unit<'_>, list: &[u8]) -> Result<Bytes, Sense> {
     let descriptors = list.get(8..).unwrap_or_default();
     let descriptors = descriptors.get(..length).unwrap_or(descriptors);
     if descriptors.len() / 16 > MAX_UNMAP_DESCRIPTORS as usize {
-        return Err(Sense::INVALID_PARAMETER);
+        return Err(Sense::INVALID_PARAMETER.in_list(2));
     }
     let mut spans = Vec::new();
     for descriptor in descriptors.chunks_exact(16) {
@@ -125,7 +125,7 @@ pub(crate) fn lba_status(unit: &Unit<'_>, lba: u64) -> Result<Bytes, Sense> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scsi::unit::tests::{ontap_lun, through};
+    use crate::scsi::unit::tests::Bench;
 
     fn list(extents: &[(u64, u32)]) -> Vec<u8> {
         let length = (extents.len() * 16) as u16;
@@ -143,46 +143,46 @@ mod tests {
 
     #[test]
     fn unmapped_blocks_are_freed_and_read_zero() {
-        let lun = ontap_lun();
-        let unit = through(&lun);
-        lun.volume.write_at(0, &[1; 16_384]).unwrap();
+        let bench = Bench::new();
+        let unit = bench.unit();
+        bench.lun.volume.write_at(0, &[1; 16_384]).unwrap();
         unmap(&unit, &list(&[(8, 8), (24, 8)])).unwrap();
-        assert_eq!(lun.volume.allocated(), 8192);
+        assert_eq!(bench.lun.volume.allocated(), 8192);
         let mut byte = [9];
-        lun.volume.read_at(8 * 512, &mut byte).unwrap();
+        bench.lun.volume.read_at(8 * 512, &mut byte).unwrap();
         assert_eq!(byte, [0]);
         assert_eq!(lba_status(&unit, 8).unwrap()[8..], [0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 8, 1, 0, 0, 0]);
     }
 
     #[test]
     fn an_unmap_list_with_one_bad_extent_unmaps_nothing() {
-        let lun = ontap_lun();
-        lun.volume.write_at(0, &[1; 8192]).unwrap();
-        assert_eq!(unmap(&through(&lun), &list(&[(0, 16), (1 << 40, 1)])), Err(Sense::OUT_OF_RANGE));
-        assert_eq!(lun.volume.allocated(), 8192);
-        assert_eq!(unmap(&through(&lun), &[0; 7]), Err(Sense::PARAMETER_LENGTH));
+        let bench = Bench::new();
+        bench.lun.volume.write_at(0, &[1; 8192]).unwrap();
+        assert_eq!(unmap(&bench.unit(), &list(&[(0, 16), (1 << 40, 1)])), Err(Sense::OUT_OF_RANGE));
+        assert_eq!(bench.lun.volume.allocated(), 8192);
+        assert_eq!(unmap(&bench.unit(), &[0; 7]), Err(Sense::PARAMETER_LENGTH));
     }
 
     #[test]
     fn write_same_repeats_the_block() {
-        let lun = ontap_lun();
-        let unit = through(&lun);
+        let bench = Bench::new();
+        let unit = bench.unit();
         let block: Vec<u8> = (0..512).map(|n| n as u8 | 1).collect();
         let extent = Extent { lba: 3, blocks: 400 };
         write_same(&unit, extent, true, Some(&block)).unwrap();
         let mut seen = vec![0; 512];
-        lun.volume.read_at((3 + 399) * 512, &mut seen).unwrap();
+        bench.lun.volume.read_at((3 + 399) * 512, &mut seen).unwrap();
         assert_eq!(seen, block);
         write_same(&unit, extent, true, None).unwrap();
-        lun.volume.read_at((3 + 399) * 512, &mut seen).unwrap();
+        bench.lun.volume.read_at((3 + 399) * 512, &mut seen).unwrap();
         assert_eq!(seen, [0; 512]);
     }
 
     #[test]
     fn a_thick_unit_does_not_unmap() {
-        let mut lun = ontap_lun();
-        lun.thin = false;
-        let unit = through(&lun);
+        let mut bench = Bench::new();
+        bench.lun.thin = false;
+        let unit = bench.unit();
         assert_eq!(admit_unmap(&unit), Err(Sense::INVALID_OPCODE));
         let extent = Extent { lba: 0, blocks: 1 };
         assert_eq!(admit_write_same(&unit, extent, true), Err(Sense::INVALID_FIELD));

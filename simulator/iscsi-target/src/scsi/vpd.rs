@@ -21,10 +21,11 @@ pub(crate) fn page(unit: &Unit<'_>, code: u8) -> Result<Bytes, Sense> {
         0x00 => supported(unit),
         0x80 => unit.lun.identity.serial.as_bytes().to_vec(),
         0x83 => identification(unit),
+        0x86 => extended_inquiry(),
         0xb0 => limits(unit),
         0xb1 => characteristics(),
         0xb2 if unit.lun.thin => provisioning_page(),
-        _ => return Err(Sense::INVALID_FIELD),
+        _ => return Err(Sense::INVALID_FIELD.in_cdb(2)),
     };
     let mut data = BytesMut::with_capacity(4 + body.len());
     data.put_u8(0);
@@ -35,7 +36,7 @@ pub(crate) fn page(unit: &Unit<'_>, code: u8) -> Result<Bytes, Sense> {
 }
 
 fn supported(unit: &Unit<'_>) -> Vec<u8> {
-    let mut pages = vec![0x00, 0x80, 0x83, 0xb0, 0xb1];
+    let mut pages = vec![0x00, 0x80, 0x83, 0x86, 0xb0, 0xb1];
     if unit.lun.thin {
         pages.push(0xb2);
     }
@@ -66,6 +67,13 @@ fn designator(body: &mut Vec<u8>, code_set: u8, kind: u8, bytes: &[u8]) {
     let bytes = bytes.get(..255).unwrap_or(bytes);
     body.extend_from_slice(&[code_set, kind, 0, bytes.len() as u8]);
     body.extend_from_slice(bytes);
+}
+
+/// Page 86h (SPC-4 §7.8.7): simple, ordered and head-of-queue tasks, no protection information.
+fn extended_inquiry() -> Vec<u8> {
+    let mut body = vec![0x00, 0x07];
+    body.resize(0x3c, 0);
+    body
 }
 
 /// Page B0h, block limits (SBC-3 §6.5.3).
@@ -110,19 +118,19 @@ fn provisioning_page() -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scsi::unit::tests::{ontap_lun, through};
+    use crate::scsi::unit::tests::Bench;
 
     #[test]
     fn the_serial_page_is_exactly_the_serial() {
-        let lun = ontap_lun();
-        let data = page(&through(&lun), 0x80).unwrap();
+        let bench = Bench::new();
+        let data = page(&bench.unit(), 0x80).unwrap();
         assert_eq!(&data[..], b"\x00\x80\x00\x0c81DaR$Qq/1ii");
     }
 
     #[test]
     fn the_identification_page_names_unit_and_port() {
-        let lun = ontap_lun();
-        let data = page(&through(&lun), 0x83).unwrap();
+        let bench = Bench::new();
+        let data = page(&bench.unit(), 0x83).unwrap();
         assert_eq!(data[3] as usize, data.len() - 4);
         assert_eq!(&data[4..8], &[0x01, 0x03, 0, 16]);
         assert_eq!(&data[8..24], b"\x60\x0a\x09\x8081DaR$Qq/1ii");
@@ -134,18 +142,18 @@ mod tests {
 
     #[test]
     fn a_solidfire_volume_has_an_eui_and_no_port_group() {
-        let mut lun = ontap_lun();
-        lun.optimized_groups.clear();
-        lun.identity.eui = Some([7; 16]);
-        let data = page(&through(&lun), 0x83).unwrap();
+        let mut bench = Bench::new();
+        bench.lun.optimized_groups.clear();
+        bench.lun.identity.eui = Some([7; 16]);
+        let data = page(&bench.unit(), 0x83).unwrap();
         assert_eq!(&data[52..56], &[0x01, 0x02, 0, 16]);
         assert_eq!(data.len(), 72 + 8);
     }
 
     #[test]
     fn every_listed_page_is_there_and_no_other() {
-        let lun = ontap_lun();
-        let unit = through(&lun);
+        let bench = Bench::new();
+        let unit = bench.unit();
         let listed = page(&unit, 0).unwrap().slice(4..);
         for code in 0..=255u8 {
             assert_eq!(page(&unit, code).is_ok(), listed.contains(&code), "{code:02x}");
@@ -154,8 +162,8 @@ mod tests {
 
     #[test]
     fn block_limits_are_in_blocks() {
-        let lun = ontap_lun();
-        let data = page(&through(&lun), 0xb0).unwrap();
+        let bench = Bench::new();
+        let data = page(&bench.unit(), 0xb0).unwrap();
         assert_eq!(data.len(), 64);
         assert_eq!(&data[6..8], &[0, 8], "optimal granularity");
         assert_eq!(&data[12..16], &[0, 0, 0, 128], "optimal length");
