@@ -30,7 +30,7 @@ pub struct RootAttributes {
 pub struct FileTree {
     fsid: u64,
     tree: Arc<RwLock<Tree>>,
-    log: Option<Arc<Log>>,
+    pub(super) log: Option<Arc<Log>>,
 }
 
 impl FileTree {

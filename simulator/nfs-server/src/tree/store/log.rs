@@ -207,6 +207,12 @@ impl Log {
     }
 }
 
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.write_batch(&mut self.segment.lock());
+    }
+}
+
 impl Segment {
     fn write(&mut self, frames: Vec<Frame>) -> io::Result<()> {
         let sealed: Vec<_> = frames.into_iter().map(Frame::seal).collect();
