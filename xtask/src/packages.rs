@@ -7,8 +7,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::run;
 
-/// What the tests of single crates call: the makers of the filesystems they recognise.
-pub(crate) const FOR_TESTS: &[&str] = &["e2fsprogs", "xfsprogs"];
+/// What the tests of single crates call: the makers of the filesystems they recognise, a foreign
+/// iSCSI initiator with its conformance suite.
+pub(crate) const FOR_TESTS: &[&str] = &["e2fsprogs", "libiscsi-bin", "xfsprogs"];
 
 /// What building and running a worker node takes.
 pub(crate) const FOR_NODES: &[&str] = &[
