@@ -14,7 +14,7 @@ pub const SOON: Duration = Duration::from_secs(90);
 ///
 /// # Errors
 /// When there is no node to be had, or the scenario fails.
-pub fn scenario(run: impl AsyncFnOnce(Network, Template) -> Result<()> + Send) -> Result<()> {
+pub fn scenario<T: Send>(run: impl AsyncFnOnce(Network, Template) -> Result<T> + Send) -> Result<T> {
     let image = Image::ensure(&Image::default_guest_program()?)?;
     let template = Template::ensure(&image)?;
     let at = |fabric: Fabric| -> Vec<Ipv4Addr> { vec![fabric.at(101)] };

@@ -3,14 +3,20 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, has_cargo_subcommand, run, workspace};
 use crate::packages::{FOR_NODES, FOR_TESTS, ensure};
+use crate::report::Report;
 
 /// Packages whose tests start worker nodes.
 const NODE_LEVEL: &[&str] = &["integration", "vm"];
+
+/// For each fuzz target within the tests: what it finds, it finds over many runs.
+const FUZZING: Duration = Duration::from_secs(10);
 
 /// `cargo xtask demo`.
 pub(crate) fn demo(yes: bool, json: bool) -> Result<()> {
@@ -36,13 +42,20 @@ pub(crate) fn test(yes: bool, fast: bool) -> Result<()> {
             command.args(["--exclude", package]);
         }
     };
+    let mut report = None;
     if has_cargo_subcommand("nextest") {
         let mut nextest = cargo();
         nextest.args(["nextest", "run", "--workspace"]);
         if fast {
             skipped(&mut nextest);
         }
-        run(&mut nextest)?;
+        let started = SystemTime::now();
+        let outcome = run(&mut nextest);
+        report = Some(Report::since(started)?);
+        if let (Err(_), Some(report)) = (&outcome, &report) {
+            println!("{report}");
+        }
+        outcome?;
     } else {
         // Without nextest all tests of a file share a process: worker nodes one at a time.
         let mut plain = cargo();
@@ -61,10 +74,32 @@ pub(crate) fn test(yes: bool, fast: bool) -> Result<()> {
         }
     }
     run(cargo().args(["test", "--workspace", "--doc", "--quiet"]))?;
+    match report {
+        Some(report) => println!("{report}\nand the examples in the documentation: all as they say"),
+        None => println!("counts stand after each file above; with cargo-nextest they are added up here"),
+    }
+    if !fast {
+        crate::fuzz::fuzz(yes, FUZZING, None)?;
+    }
     if fast {
-        println!("not run: the tests on worker nodes ({}); run without --fast", NODE_LEVEL.join(", "));
+        println!(
+            "not run: the fuzz targets; the tests on worker nodes ({}); run without --fast",
+            NODE_LEVEL.join(", ")
+        );
     }
     Ok(())
+}
+
+/// `cargo xtask soak`.
+pub(crate) fn soak(yes: bool, minutes: u64, seed: Option<u64>) -> Result<()> {
+    require_root("worker nodes need network namespaces and taps")?;
+    ensure(&[FOR_NODES], yes)?;
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let seed = seed.unwrap_or_else(clock);
+    eprintln!(
+        "Soaking for {minutes} minutes; the same again: cargo xtask soak --minutes {minutes} --seed {seed}"
+    );
+    run(lab()?.args(["soak", "--minutes", &minutes.to_string(), "--seed", &seed.to_string()]))
 }
 
 /// `cargo xtask lint`.

@@ -6,7 +6,9 @@
 mod bench;
 mod chores;
 mod command;
+mod fuzz;
 mod packages;
+mod report;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -40,12 +42,35 @@ enum Chore {
         #[arg(long)]
         fast: bool,
     },
+    /// Verified load on worker nodes while portals, cables and services fail; ends with the counts
+    Soak {
+        /// Install missing Debian packages without asking
+        #[arg(long)]
+        yes: bool,
+        /// About how long, with a minute or two before and after
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=720))]
+        minutes: u64,
+        /// Decides the order of what fails; without it the clock does
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// What continuous integration runs besides the tests: format, lints, documentation, licences
     Lint,
     /// Measure the data planes: against tgt and NFS-Ganesha, or what many volumes cost
     Bench {
         #[command(subcommand)]
         what: Bench,
+    },
+    /// Feed the servers' parsers what a fuzzer makes up
+    Fuzz {
+        /// Install missing Debian packages without asking
+        #[arg(long)]
+        yes: bool,
+        /// Seconds for each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// One of `fuzz/fuzz_targets`; all of them if not given
+        target: Option<String>,
     },
     /// Worker nodes by hand: `vm image`, `vm run -- COMMAND`
     Vm {
@@ -81,9 +106,13 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().chore {
         Chore::Demo { yes, json } => chores::demo(yes, json),
         Chore::Test { yes, fast } => chores::test(yes, fast),
+        Chore::Soak { yes, minutes, seed } => chores::soak(yes, minutes, seed),
         Chore::Lint => chores::lint(),
         Chore::Bench { what: Bench::Dataplane { yes, rest } } => bench::dataplane(yes, &rest),
         Chore::Bench { what: Bench::Scale { rest } } => bench::scale(&rest),
+        Chore::Fuzz { yes, seconds, target } => {
+            fuzz::fuzz(yes, std::time::Duration::from_secs(seconds), target.as_deref())
+        }
         Chore::Vm { yes, rest } => chores::vm(yes, &rest),
     };
     match outcome {

@@ -1,8 +1,8 @@
-//! Plays the demo, or runs a command on a worker node. Started by `cargo xtask`.
+//! Plays the demo, soaks the data planes, or runs a command on a worker node. Started by `cargo xtask`.
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -27,6 +27,15 @@ enum Scene {
         #[arg(long)]
         json: bool,
     },
+    /// Verified load on worker nodes while portals, cables and services fail
+    Soak {
+        /// About how long
+        #[arg(long)]
+        minutes: u64,
+        /// Decides the order of what fails
+        #[arg(long)]
+        seed: u64,
+    },
     /// Worker nodes by hand
     Vm {
         #[command(subcommand)]
@@ -50,6 +59,7 @@ fn main() -> ExitCode {
     telemetry::init(telemetry::LogFormat::Text);
     let outcome = match Arguments::parse().scene {
         Scene::Demo { json } => demo(json),
+        Scene::Soak { minutes, seed } => soak(minutes, seed),
         Scene::Vm { what: Vm::Image } => image().map(drop),
         Scene::Vm { what: Vm::Run { command } } => run_in_node(command),
     };
@@ -108,6 +118,14 @@ fn conclude(timeline: &Timeline, succeeded: bool) {
     }
     let outcome = if succeeded { "All of it in" } else { "FAILED after" };
     println!("{outcome} {:.0} s.", timeline.elapsed().as_secs_f64());
+}
+
+fn soak(minutes: u64, seed: u64) -> Result<()> {
+    let started = Instant::now();
+    let counts = integration::soak::run(Duration::from_secs(60 * minutes), seed)?;
+    print!("{counts}");
+    println!("All of it verified, in {:.0} s.", started.elapsed().as_secs_f64());
+    Ok(())
 }
 
 fn image() -> Result<Template> {

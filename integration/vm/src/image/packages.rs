@@ -24,6 +24,7 @@ pub(crate) const NODE_PACKAGES: &[&str] = &[
     "busybox-static",
     "cryptsetup-bin",
     "e2fsprogs",
+    "fio",
     "iproute2",
     "kmod",
     "kpartx",
