@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use levers::{EventLog, PortalFault};
+use levers::{EventLog, Levers, PortalFault, Schedule};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use sim_front::{ControlError, Controlled, Digest, PortalSelector};
+use sim_front::{ControlError, Controlled, Digest, Happening, PortalSelector};
 
 use crate::dataplane::DataPlanes;
 use crate::rest::{self, Answer, Call, Method};
-use crate::state::{Cluster, LunId};
+use crate::state::{Cluster, LifService, LunId, SvmId};
 
 /// Bytes read at once when a LUN is digested.
 const DIGEST_CHUNK: usize = 1 << 20;
@@ -28,14 +28,18 @@ struct Shared {
     cluster: Mutex<Cluster>,
     planes: DataPlanes,
     events: EventLog,
+    levers: Levers,
+    schedule: Schedule,
 }
 
 impl Array {
     /// Puts the state and its data planes together and applies what the state wants from them.
-    pub fn new(mut cluster: Cluster, planes: DataPlanes, events: EventLog) -> Self {
+    pub fn new(mut cluster: Cluster, planes: DataPlanes, events: EventLog, levers: Levers) -> Self {
         let changes = cluster.take_changes();
         planes.apply(&cluster, changes);
-        Self { shared: Arc::new(Shared { cluster: Mutex::new(cluster), planes, events }) }
+        let schedule = Schedule::new(levers.clone(), events.clone());
+        let cluster = Mutex::new(cluster);
+        Self { shared: Arc::new(Shared { cluster, planes, events, levers, schedule }) }
     }
 
     /// Answers a call. The data planes have done their part when it returns.
@@ -84,6 +88,48 @@ impl Array {
         self.shared.events.record("rest.call", fields);
     }
 
+    fn require_svm(&self, name: &str) -> Result<SvmId, ControlError> {
+        self.read(|cluster| {
+            let known = || cluster.svms.iter().map(|svm| svm.name.as_str()).collect::<Vec<_>>().join(", ");
+            let found = cluster.find_svm_named(name).map(|svm| svm.id);
+            found.ok_or_else(|| ControlError::NotFound {
+                message: format!("no SVM `{name}`; there are {}", known()),
+            })
+        })
+    }
+
+    fn no_portal(&self, portal: PortalSelector) -> ControlError {
+        let planes = &self.shared.planes;
+        let portals = planes.portals().into_iter().map(|portal| portal.address);
+        let lifs = planes.nfs_lifs().iter().map(|lif| lif.address);
+        let known: Vec<_> = portals.chain(lifs).map(|address| address.to_string()).collect();
+        ControlError::NotFound {
+            message: format!("no data LIF at {}; there are {}", portal.address, known.join(", ")),
+        }
+    }
+
+    /// Moves the iSCSI LIFs that `portal` selects to a node, in the state and on the wire.
+    fn migrate(&self, portal: PortalSelector, node: &str) -> Result<(), ControlError> {
+        let mut cluster = self.shared.cluster.lock();
+        let Some(destination) = cluster.nodes.iter().find(|known| known.name == node).map(|node| node.id)
+        else {
+            let known: Vec<_> = cluster.nodes.iter().map(|node| node.name.as_str()).collect();
+            let message = format!("no node `{node}`; there are {}", known.join(", "));
+            return Err(ControlError::NotFound { message });
+        };
+        let moved = self.shared.planes.move_portals(&cluster, |address| portal.selects(address), destination);
+        if moved.is_empty() {
+            return Err(self.no_portal(portal));
+        }
+        for lif in cluster.lifs.iter_mut().filter(|lif| matches!(lif.service, LifService::Iscsi { .. })) {
+            if moved.iter().any(|address| address.ip() == lif.address) {
+                lif.node = destination;
+            }
+        }
+        self.shared.events.record("lif.migrated", json!({ "portals": moved, "node": node }));
+        Ok(())
+    }
+
     fn require_lun(&self, name: &str) -> Result<LunId, ControlError> {
         self.read(|cluster| {
             let wanted = |lun: &&crate::state::lun::Lun| lun.path == name || lun.id.to_string() == name;
@@ -98,9 +144,16 @@ impl Array {
 }
 
 impl Controlled for Array {
-    fn events(&self, since: u64) -> Value {
-        let events = self.shared.events.snapshot();
-        json!(events.into_iter().filter(|event| event.sequence >= since).collect::<Vec<_>>())
+    fn event_log(&self) -> &EventLog {
+        &self.shared.events
+    }
+
+    fn levers(&self) -> &Levers {
+        &self.shared.levers
+    }
+
+    fn schedule(&self) -> &Schedule {
+        &self.shared.schedule
     }
 
     fn state(&self) -> Value {
@@ -137,14 +190,38 @@ impl Controlled for Array {
         Ok(Digest { sha256, bytes })
     }
 
+    fn serial_of(&self, name: &str) -> Result<String, ControlError> {
+        let lun = self.require_lun(name)?;
+        let gone = || ControlError::NotFound { message: format!("LUN `{name}` has just been deleted") };
+        self.read(|cluster| cluster.luns.get(&lun).map(|lun| lun.serial.to_string())).ok_or_else(gone)
+    }
+
     fn set_portal_fault(&self, portal: PortalSelector, fault: PortalFault) -> Result<(), ControlError> {
         let planes = &self.shared.planes;
         if planes.set_portal_fault(|address| portal.selects(address), fault) > 0 {
             return Ok(());
         }
-        let known: Vec<_> = planes.portals().iter().map(|portal| portal.address.to_string()).collect();
-        Err(ControlError::NotFound {
-            message: format!("no iSCSI portal at {}; there are {}", portal.address, known.join(", ")),
-        })
+        Err(self.no_portal(portal))
+    }
+
+    fn require_nfs(&self, name: &str) -> Result<(), ControlError> {
+        self.require_svm(name).map(|_| ())
+    }
+
+    fn happen(&self, happening: Happening) -> Result<(), ControlError> {
+        let planes = &self.shared.planes;
+        match happening {
+            Happening::NfsRestart { svm } => planes.restart_nfs(self.require_svm(&svm)?),
+            Happening::NfsLeasesExpire { svm } => planes.expire_leases(self.require_svm(&svm)?),
+            Happening::PowerCutArmed => planes.arm_power_cut(),
+            Happening::PowerCut => {
+                let lost = planes.cut_power();
+                let lost = lost.map_err(|error| ControlError::Failed { message: error.to_string() })?;
+                let fields = json!({ "lost_writes": lost.lun_writes, "lost_files": lost.files });
+                self.shared.events.record("power.cut", fields);
+            }
+            Happening::PortalMigrates { portal, node } => self.migrate(portal, &node)?,
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use levers::EventLog;
+use levers::{EventLog, Levers};
 use serde_json::{Map, Value, json};
 use sim_front::{
     BasicAuth, ServeError, Serving, TlsError, TlsIdentity, User, bind, control_router, serve_http,
@@ -73,9 +73,9 @@ impl OntapSim {
         let identity = TlsIdentity::generate("ontap-sim", &addresses)?;
         let management = bind("--management", configuration.management).await?;
         let control = bind("--control", configuration.control).await?;
-        let events = EventLog::new();
-        let planes = DataPlanes::bring_up(&cluster, configuration.ports, &events).await?;
-        let array = Array::new(cluster, planes, events);
+        let (events, levers) = (EventLog::new(), Levers::seeded(configuration.blueprint.seed));
+        let planes = DataPlanes::bring_up(&cluster, configuration.ports, &events, &levers).await?;
+        let array = Array::new(cluster, planes, events, levers);
         let stop = CancellationToken::new();
         let api = http::router(array.clone(), BasicAuth::new(configuration.users.clone()));
         let management = serve_https(management, &identity, api, stop.clone())?;

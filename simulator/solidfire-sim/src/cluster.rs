@@ -2,7 +2,7 @@
 //! at a time; a client gets its answer when the data plane has followed.
 
 use jiff::Timestamp;
-use levers::EventLog;
+use levers::{EventLog, Levers, Schedule};
 use parking_lot::Mutex;
 use serde_json::json;
 
@@ -15,12 +15,15 @@ pub struct Cluster {
     state: Mutex<State>,
     data_plane: DataPlane,
     events: EventLog,
+    levers: Levers,
+    schedule: Schedule,
 }
 
 impl Cluster {
-    /// A cluster in `state`, whose volumes `data_plane` serves.
-    pub fn new(state: State, data_plane: DataPlane, events: EventLog) -> Self {
-        Self { state: Mutex::new(state), data_plane, events }
+    /// A cluster in `state`, whose volumes `data_plane` serves as `levers` say.
+    pub fn new(state: State, data_plane: DataPlane, events: EventLog, levers: Levers) -> Self {
+        let schedule = Schedule::new(levers.clone(), events.clone());
+        Self { state: Mutex::new(state), data_plane, events, levers, schedule }
     }
 
     /// Carries out `request`.
@@ -53,5 +56,13 @@ impl Cluster {
 
     pub(crate) fn events(&self) -> &EventLog {
         &self.events
+    }
+
+    pub(crate) fn fault_levers(&self) -> &Levers {
+        &self.levers
+    }
+
+    pub(crate) fn planned(&self) -> &Schedule {
+        &self.schedule
     }
 }

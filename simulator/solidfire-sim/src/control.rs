@@ -1,10 +1,10 @@
 //! What the control endpoint shows of the cluster, and its levers.
 
 use blockstore::{BlockError, Volume};
-use iscsi_target::PortalFault as TargetFault;
+use levers::{EventLog, Levers, Schedule};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use sim_front::{ControlError, Controlled, Digest, PortalFault, PortalSelector};
+use sim_front::{ControlError, Controlled, Digest, Happening, PortalFault, PortalSelector};
 
 use crate::cluster::Cluster;
 use crate::rpc::render_volume;
@@ -14,9 +14,16 @@ use crate::state::{State, VolumeId};
 const CHUNK: usize = 1 << 20;
 
 impl Controlled for Cluster {
-    fn events(&self, since: u64) -> Value {
-        let events = self.events().snapshot().into_iter().filter(|event| event.sequence >= since);
-        json!(events.collect::<Vec<_>>())
+    fn event_log(&self) -> &EventLog {
+        self.events()
+    }
+
+    fn levers(&self) -> &Levers {
+        self.fault_levers()
+    }
+
+    fn schedule(&self) -> &Schedule {
+        self.planned()
     }
 
     fn state(&self) -> Value {
@@ -47,18 +54,46 @@ impl Controlled for Cluster {
             .map_err(|error| ControlError::Failed { message: error.to_string() })
     }
 
+    fn serial_of(&self, name: &str) -> Result<String, ControlError> {
+        self.with_state(|state| {
+            let id = require_volume(state, name)?;
+            let volume = state.volumes().find(|volume| volume.id == id).ok_or_else(|| no_volume(name))?;
+            Ok(volume.names.eui.to_string())
+        })
+    }
+
     fn set_portal_fault(&self, portal: PortalSelector, fault: PortalFault) -> Result<(), ControlError> {
         let svip = self.data_plane().svip();
         if !portal.selects(svip) {
             let message = format!("no such portal; the cluster has one, {svip}");
             return Err(ControlError::NotFound { message });
         }
-        self.data_plane().set_fault(match fault {
-            PortalFault::None => TargetFault::None,
-            PortalFault::Refuse => TargetFault::Refuse,
-            PortalFault::Blackhole => TargetFault::Blackhole,
-        });
+        self.data_plane().set_fault(fault);
         Ok(())
+    }
+
+    fn require_nfs(&self, _name: &str) -> Result<(), ControlError> {
+        Err(ControlError::NotFound { message: "a SolidFire cluster serves no NFS".to_owned() })
+    }
+
+    fn happen(&self, happening: Happening) -> Result<(), ControlError> {
+        match happening {
+            Happening::NfsRestart { svm } | Happening::NfsLeasesExpire { svm } => self.require_nfs(&svm),
+            Happening::PortalMigrates { .. } => {
+                let message = "the SVIP belongs to the cluster, not to a node".to_owned();
+                Err(ControlError::Invalid { message })
+            }
+            Happening::PowerCutArmed => {
+                self.data_plane().arm_power_cut();
+                Ok(())
+            }
+            Happening::PowerCut => {
+                let lost = self.data_plane().cut_power();
+                let lost = lost.map_err(|error| ControlError::Failed { message: error.to_string() })?;
+                self.events().record("power.cut", json!({ "lost_writes": lost }));
+                Ok(())
+            }
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use blockstore::Volume;
+use blockstore::{BlockError, PowerCut, Volume};
 use iscsi_target::{
     Auth, AuthPolicy, BlockSize, ChapSecret, Identity, IscsiServer, Lun, PortalFault, SessionInfo, Target,
     Visibility,
@@ -19,6 +20,8 @@ pub struct DataPlane {
     server: IscsiServer,
     svip: SocketAddr,
     contents: Mutex<BTreeMap<VolumeId, Content>>,
+    /// Whether volumes keep in mind what is not flushed.
+    armed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -30,7 +33,7 @@ struct Content {
 impl DataPlane {
     /// A data plane without volumes; `server` listens on `svip` already.
     pub fn new(server: IscsiServer, svip: SocketAddr) -> Self {
-        Self { server, svip, contents: Mutex::default() }
+        Self { server, svip, contents: Mutex::default(), armed: AtomicBool::new(false) }
     }
 
     /// Carries out one change. When this returns, initiators see it.
@@ -53,7 +56,7 @@ impl DataPlane {
         let volume = {
             let mut contents = self.contents.lock();
             let content = contents.entry(export.volume).or_insert_with(|| Content {
-                volume: Volume::new(export.size),
+                volume: self.new_volume(export.size),
                 iqn: export.names.iqn.clone(),
             });
             content.volume.clone()
@@ -67,6 +70,34 @@ impl DataPlane {
     /// The content of `volume`, also of a deleted one.
     pub fn find_content(&self, volume: VolumeId) -> Option<Volume> {
         self.contents.lock().get(&volume).map(|content| content.volume.clone())
+    }
+
+    fn new_volume(&self, size: u64) -> Volume {
+        let volume = Volume::new(size);
+        if self.armed.load(Ordering::Acquire) {
+            volume.arm_power_cut();
+        }
+        volume
+    }
+
+    /// From now on every volume keeps in mind what is not flushed.
+    pub fn arm_power_cut(&self) {
+        let contents = self.contents.lock();
+        self.armed.store(true, Ordering::Release);
+        contents.values().for_each(|content| content.volume.arm_power_cut());
+    }
+
+    /// Every volume loses what was not flushed; how many writes that were.
+    ///
+    /// # Errors
+    /// Those of the volumes.
+    pub fn cut_power(&self) -> Result<u64, BlockError> {
+        let volumes: Vec<_> = self.contents.lock().values().map(|content| content.volume.clone()).collect();
+        let mut writes = 0;
+        for volume in volumes {
+            writes += volume.power_cut(PowerCut::All)?.map_or(0, |lost| lost.lost);
+        }
+        Ok(writes)
     }
 
     /// Where iSCSI listens.

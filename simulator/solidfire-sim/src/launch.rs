@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use iscsi_target::{IscsiServer, PortGroup, Portal, PortalError};
-use levers::EventLog;
+use levers::{EventLog, Levers};
 use rand::RngExt as _;
 use serde_json::{Map, Value, json};
 use sim_front::{
@@ -97,15 +97,15 @@ pub async fn start(arguments: Arguments) -> Result<Running, LaunchError> {
     let stop = CancellationToken::new();
     let api = bind("--management", front.management).await?;
     let control = bind("--control", front.control).await?;
-    let events = EventLog::new();
-    let server = IscsiServer::new(events.clone());
+    let seed = front.seed.unwrap_or_else(|| rand::rng().random());
+    let (events, levers) = (EventLog::new(), Levers::seeded(seed));
+    let server = IscsiServer::with_levers(events.clone(), levers.clone());
     let group = PortGroup { id: 1, relative_port: 1 };
     let svip = server.bind_portal(Portal { listen: svip, tag: 1, group }).await?;
 
     let mvip = api.local_addr().map_err(ServeError::Local)?;
-    let seed = front.seed.unwrap_or_else(|| rand::rng().random());
     let state = State::new(&name, mvip, svip, seed);
-    let cluster = Arc::new(Cluster::new(state, DataPlane::new(server.clone(), svip), events));
+    let cluster = Arc::new(Cluster::new(state, DataPlane::new(server.clone(), svip), events, levers));
     let router = rpc::router(Arc::clone(&cluster), BasicAuth::new(vec![administrator]));
     Ok(Running {
         api: serve_https(api, &identity, router, stop.clone())?,

@@ -28,7 +28,7 @@ pub(super) fn router() -> Router<Arc<dyn Controlled>> {
         .route("/sim/v1/nfs/{svm}/faults", get(nfs_faults).put(set_nfs_faults))
         .route("/sim/v1/nfs/{svm}/restart", post(restart_nfs))
         .route("/sim/v1/nfs/{svm}/expire-leases", post(expire_leases))
-        .route("/sim/v1/power-cut", post(cut_power))
+        .route("/sim/v1/power-cut", put(arm_power_cut).post(cut_power))
         .route("/sim/v1/mode", put(set_mode))
         .route("/sim/v1/step", post(step))
         .route("/sim/v1/schedule", post(schedule))
@@ -159,6 +159,10 @@ async fn restart_nfs(State(array): Array, Path(svm): Path<String>) -> Answered {
 
 async fn expire_leases(State(array): Array, Path(svm): Path<String>) -> Answered {
     happen(array, Happening::NfsLeasesExpire { svm }).await
+}
+
+async fn arm_power_cut(State(array): Array) -> Answered {
+    happen(array, Happening::PowerCutArmed).await
 }
 
 async fn cut_power(State(array): Array) -> Answered {

@@ -16,6 +16,7 @@
 //! | `GET`, `PUT /sim/v1/nfs/{SVM}/faults` | an NFS service's faults ([`levers::NfsFaults`]) |
 //! | `POST /sim/v1/nfs/{SVM}/restart` | the service restarts: client state is gone, grace begins |
 //! | `POST /sim/v1/nfs/{SVM}/expire-leases` | every lease has run out |
+//! | `PUT /sim/v1/power-cut` | from now on the array knows what is not flushed |
 //! | `POST /sim/v1/power-cut` | what was not flushed is gone |
 //! | `PUT /sim/v1/mode` | `{"mode":"auto|step"}` |
 //! | `POST /sim/v1/step` | `{"count":N}` commands pass; `{"waiting":N}` is how many are at the gate |
@@ -122,7 +123,9 @@ pub enum Happening {
         /// The SVM.
         svm: String,
     },
-    /// What was not flushed is gone.
+    /// From now on the array keeps in mind what was not flushed, for a cut to come.
+    PowerCutArmed,
+    /// What was not flushed is gone; of LUNs written before [`Happening::PowerCutArmed`] nothing is.
     PowerCut,
     /// A LIF moves to another node; its target port is another one afterwards.
     PortalMigrates {

@@ -4,6 +4,7 @@
 //! What stands behind identifiers (content of LUNs, file trees) lives here; the state has only the
 //! identifiers.
 
+mod happenings;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -17,11 +18,12 @@ use iscsi_target::{
     Auth, AuthPolicy, BlockSize, Identity, IscsiServer, Lun as LogicalUnit, PortGroup, Portal, PortalError,
     SessionInfo, Target, Visibility,
 };
-use levers::{EventLog, PortalFault};
+use levers::{EventLog, Levers};
 use nfs_server::{Export, FileTree, LifError, MountedClient, NfsServer, RootAttributes};
-use parking_lot::Mutex;
-use tracing::info;
+use parking_lot::{Mutex, RwLock};
+use tracing::warn;
 
+pub use self::happenings::{PowerCutError, PowerLost};
 use self::wire::{wire_auth, wire_policy};
 use crate::state::lun::Serial;
 use crate::state::{Cluster, DataPlaneChange, LifService, LunId, NodeId, SvmId, Usage, VolumeId};
@@ -60,6 +62,8 @@ pub struct BoundPortal {
     pub address: SocketAddr,
     /// Its target portal group tag.
     pub tag: u16,
+    /// Its target port.
+    pub group: PortGroup,
     /// Name of the node it is on.
     pub node: String,
     /// Whose target it serves.
@@ -79,7 +83,9 @@ pub struct BoundNfs {
 #[derive(Debug)]
 pub struct DataPlanes {
     iscsi: IscsiServer,
-    portals: Vec<BoundPortal>,
+    events: EventLog,
+    levers: Levers,
+    portals: RwLock<Vec<BoundPortal>>,
     nfs_lifs: Vec<BoundNfs>,
     served: Mutex<Served>,
 }
@@ -90,6 +96,8 @@ struct Served {
     trees: BTreeMap<VolumeId, FileTree>,
     targets: BTreeMap<SvmId, TargetState>,
     luns: BTreeMap<LunId, Disk>,
+    /// Whether LUNs keep in mind what is not flushed, for a power cut to come.
+    armed: bool,
 }
 
 /// What a target is built from.
@@ -116,11 +124,17 @@ impl DataPlanes {
     ///
     /// # Errors
     /// [`BringUpError`] for the first LIF that cannot listen.
-    pub async fn bring_up(cluster: &Cluster, ports: Ports, events: &EventLog) -> Result<Self, BringUpError> {
-        let iscsi = IscsiServer::new(events.clone());
+    pub async fn bring_up(
+        cluster: &Cluster,
+        ports: Ports,
+        events: &EventLog,
+        levers: &Levers,
+    ) -> Result<Self, BringUpError> {
+        let iscsi = IscsiServer::with_levers(events.clone(), levers.clone());
         let mut served = Served::default();
         for svm in &cluster.svms {
-            served.nfs.insert(svm.id, NfsServer::new(events.clone()));
+            let server = NfsServer::with_levers(events.clone(), levers.clone(), &svm.name);
+            served.nfs.insert(svm.id, server);
             let target = TargetState {
                 iqn: svm.iscsi.target.clone(),
                 alias: svm.iscsi.alias.clone(),
@@ -159,18 +173,20 @@ impl DataPlanes {
                         .await
                         .map_err(|error| BringUpError::Iscsi(listen, error))?;
                     let node = cluster.find_node(lif.node).map(|node| node.name.clone()).unwrap_or_default();
-                    portals.push(BoundPortal { address, tag, node, svm: lif.svm });
+                    portals.push(BoundPortal { address, tag, group, node, svm: lif.svm });
                 }
             }
         }
-        let planes = Self { iscsi, portals, nfs_lifs, served: Mutex::new(served) };
+        let (events, levers) = (events.clone(), levers.clone());
+        let (portals, served) = (RwLock::new(portals), Mutex::new(served));
+        let planes = Self { iscsi, events, levers, portals, nfs_lifs, served };
         planes.put_targets(&planes.served.lock(), cluster.svms.iter().map(|svm| svm.id).collect());
         Ok(planes)
     }
 
     /// Stops every LIF.
     pub async fn take_down(&self) {
-        for portal in &self.portals {
+        for portal in self.portals() {
             self.iscsi.unbind_portal(portal.address).await;
         }
         for lif in &self.nfs_lifs {
@@ -204,14 +220,19 @@ impl DataPlanes {
         }
     }
 
+    /// The content of a LUN; what is written to it, initiators read.
+    pub fn find_content(&self, lun: LunId) -> Option<Content> {
+        self.served.lock().luns.get(&lun).map(|disk| disk.content.clone())
+    }
+
     /// The content of a LUN as it is now.
     pub fn content_of(&self, lun: LunId) -> Option<blockstore::Snapshot> {
         self.served.lock().luns.get(&lun).map(|disk| disk.content.snapshot())
     }
 
     /// iSCSI portals that are up.
-    pub fn portals(&self) -> &[BoundPortal] {
-        &self.portals
+    pub fn portals(&self) -> Vec<BoundPortal> {
+        self.portals.read().clone()
     }
 
     /// NFS LIFs that are up.
@@ -230,25 +251,14 @@ impl DataPlanes {
         servers.iter().flat_map(NfsServer::clients).collect()
     }
 
-    /// Puts `fault` on the iSCSI portals that `selects` picks; how many these are.
-    pub fn set_portal_fault(&self, selects: impl Fn(SocketAddr) -> bool, fault: PortalFault) -> usize {
-        let selected: Vec<_> =
-            self.portals.iter().map(|portal| portal.address).filter(|address| selects(*address)).collect();
-        for address in &selected {
-            info!(%address, ?fault, "portal fault");
-            self.iscsi.set_portal_fault(*address, fault);
-        }
-        selected.len()
-    }
-
     fn put_targets(&self, served: &Served, svms: BTreeSet<SvmId>) {
+        let bound = self.portals();
         for svm in svms {
             let Some(state) = served.targets.get(&svm) else { continue };
             self.iscsi.put_target(Target {
                 iqn: state.iqn.clone(),
                 alias: Some(state.alias.clone()),
-                portals: self
-                    .portals
+                portals: bound
                     .iter()
                     .filter(|portal| portal.svm == svm)
                     .map(|portal| portal.address)
@@ -269,8 +279,10 @@ impl Served {
                 None
             }
             DataPlaneChange::ResizeTree { volume, capacity } => {
-                if let Some(tree) = self.trees.get(&volume) {
-                    tree.set_capacity(capacity);
+                if let Some(tree) = self.trees.get(&volume)
+                    && let Err(error) = tree.resize(capacity)
+                {
+                    warn!(?error, capacity, "the file tree keeps its size");
                 }
                 None
             }
@@ -293,7 +305,11 @@ impl Served {
             }
             DataPlaneChange::CreateLun { lun, serial, size, unmap, optimised, .. } => {
                 let optimised = group_of(cluster, optimised);
-                self.luns.insert(lun, Disk { content: Content::new(size), serial, unmap, optimised });
+                let content = Content::new(size);
+                if self.armed {
+                    content.arm_power_cut();
+                }
+                self.luns.insert(lun, Disk { content, serial, unmap, optimised });
                 None
             }
             DataPlaneChange::ResizeLun { svm, lun, size } => {

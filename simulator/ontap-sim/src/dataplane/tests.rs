@@ -27,7 +27,7 @@ fn blueprint() -> Blueprint {
 async fn brought_up() -> (Cluster, DataPlanes) {
     let mut cluster = Cluster::boot(&blueprint()).unwrap();
     let ports = Ports { nfs: 0, portmap: false, iscsi: 0 };
-    let planes = DataPlanes::bring_up(&cluster, ports, &EventLog::new()).await.unwrap();
+    let planes = DataPlanes::bring_up(&cluster, ports, &EventLog::new(), &Levers::new()).await.unwrap();
     let changes = cluster.take_changes();
     planes.apply(&cluster, changes);
     (cluster, planes)
@@ -77,7 +77,8 @@ async fn a_mapped_lun_shows_its_initiators_its_identity_and_its_owners_group() {
 #[tokio::test]
 async fn every_portal_has_a_tag_of_its_own_and_the_group_of_its_node() {
     let (cluster, planes) = brought_up().await;
-    let portals: Vec<_> = planes.portals().iter().map(|portal| (portal.tag, portal.node.as_str())).collect();
+    let bound = planes.portals();
+    let portals: Vec<_> = bound.iter().map(|portal| (portal.tag, portal.node.as_str())).collect();
     assert_eq!(portals, [(1030, "sim-01"), (1031, "sim-02")]);
     let groups: Vec<_> = cluster.nodes.iter().map(|node| group_of(&cluster, node.id)).collect();
     assert_eq!(groups, [1, 2]);

@@ -153,7 +153,7 @@ fn not_found() -> Response {
 #[cfg(test)]
 mod tests {
     use iscsi_target::IscsiServer;
-    use levers::EventLog;
+    use levers::{EventLog, Levers};
     use proptest::prelude::*;
 
     use super::*;
@@ -212,9 +212,10 @@ mod tests {
 
     fn api() -> Api {
         let address = "127.0.0.1:1".parse().unwrap();
-        let events = EventLog::new();
-        let data_plane = DataPlane::new(IscsiServer::new(events.clone()), address);
-        let cluster = Cluster::new(State::new("test", address, address, 1), data_plane, events);
+        let (events, levers) = (EventLog::new(), Levers::new());
+        let server = IscsiServer::with_levers(events.clone(), levers.clone());
+        let state = State::new("test", address, address, 1);
+        let cluster = Cluster::new(state, DataPlane::new(server, address), events, levers);
         Api { cluster: Arc::new(cluster), auth: BasicAuth::new(Vec::new()) }
     }
 
