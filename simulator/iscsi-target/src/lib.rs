@@ -4,7 +4,7 @@
 //! ```text
 //! simulator ─ put_target → IscsiServer ◄─ bind_portal
 //!                              │ one task per connection
-//! initiator ─TCP→ portal ─ pdu → login (text, chap) → session → scsi → blockstore::Volume
+//! initiator ─TCP→ portal → connection ─ login (text, chap) → session → scsi → blockstore::Volume
 //! ```
 //!
 //! A [`Target`] is a plain value: the simulator computes it from its own state and puts it whole.
@@ -12,9 +12,13 @@
 //! unit attentions, as an array does.
 
 mod chap;
+mod connection;
 mod directory;
 mod field;
+#[doc(hidden)]
+pub mod fuzzing;
 mod login;
+mod options;
 mod pdu;
 mod portal;
 mod scsi;
@@ -24,7 +28,10 @@ mod target;
 mod text;
 mod transport;
 
+pub use chap::ChapAlgorithm;
 pub use levers::PortalFault;
-pub use portal::{PortGroup, Portal, PortalError};
+pub use options::{Keepalive, Options};
+pub use portal::{PortGroup, Portal, PortalError, Redirect};
 pub use server::{IscsiServer, SessionInfo};
+pub use session::orders::AsyncEvent;
 pub use target::{Auth, AuthPolicy, BlockSize, ChapSecret, Identity, Lun, Target, Visibility};

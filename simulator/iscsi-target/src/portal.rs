@@ -39,6 +39,17 @@ pub struct PortGroup {
     pub relative_port: u16,
 }
 
+/// Where a portal sends the initiators of a target: as SolidFire's SVIP sends them to the node that
+/// serves the volume (RFC 7143 §11.13.5, status 0x0101 and 0x0102).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The address told: that of a bound portal, which serves the target whether or not
+    /// [`crate::Target::portals`] lists it. Discovery shows only those listed.
+    pub address: SocketAddr,
+    /// "Moved permanently" instead of "moved temporarily".
+    pub permanent: bool,
+}
+
 /// Why a portal could not be bound.
 #[derive(Debug, Error)]
 pub enum PortalError {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use blockstore::Volume;
+use zeroize::Zeroizing;
 
 /// An iSCSI target: on ONTAP one per SVM with every LUN of it, on SolidFire one per volume.
 #[derive(Clone, Debug)]
@@ -51,15 +52,15 @@ pub enum Auth {
     },
 }
 
-/// A CHAP secret. Its `Debug` shows nothing.
+/// A CHAP secret. Its `Debug` shows nothing, and its memory is cleared when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ChapSecret(String);
+pub struct ChapSecret(Zeroizing<String>);
 
 impl ChapSecret {
     /// Wraps a secret.
     #[must_use]
     pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
+        Self(Zeroizing::new(secret.into()))
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -48,6 +48,15 @@ impl Text {
         Some(self.0.remove(at).1)
     }
 
+    /// The value of a key, which stays.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(seen, _)| seen == key).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(key, _)| key.as_str())
+    }
+
     pub(crate) fn push(&mut self, key: &str, value: impl Into<String>) {
         self.0.push((key.to_owned(), value.into()));
     }

@@ -3,7 +3,11 @@
 // Code of tests alone: an array that does not start fails the test.
 #![allow(clippy::unwrap_used)]
 
+mod authentication;
+mod connections;
+mod faults;
 mod initiator;
+mod management;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -11,10 +15,10 @@ use std::net::SocketAddr;
 use blockstore::Volume;
 use initiator::{Initiator, NODE_A, NODE_B, Offer, transfer};
 use iscsi_target::{
-    Auth, AuthPolicy, BlockSize, ChapSecret, Identity, IscsiServer, Lun, PortGroup, Portal, PortalFault,
-    Target, Visibility,
+    Auth, AuthPolicy, BlockSize, ChapSecret, Identity, IscsiServer, Lun, Options, PortGroup, Portal,
+    PortalFault, Target, Visibility,
 };
-use levers::EventLog;
+use levers::{EventLog, Levers};
 
 const IQN: &str = "iqn.1992-08.com.netapp:sn.1:vs.4";
 const SIZE: u64 = 64 << 20;
@@ -25,6 +29,7 @@ const NOT_SUPPORTED: Option<(u8, u8, u8)> = Some((5, 0x25, 0));
 struct Array {
     server: IscsiServer,
     events: EventLog,
+    levers: Levers,
     portal: SocketAddr,
 }
 
@@ -51,18 +56,31 @@ fn lun(number: u16, access: Visibility) -> Lun {
     }
 }
 
+async fn bind(server: &IscsiServer, tag: u16, relative_port: u16) -> SocketAddr {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let group = PortGroup { id: 999 + relative_port, relative_port };
+    server.bind_portal(Portal { listen, tag, group }).await.unwrap()
+}
+
 fn only(name: &str) -> Visibility {
     Visibility::Initiators(BTreeSet::from([name.to_owned()]))
 }
 
 impl Array {
     async fn start() -> Self {
-        let events = EventLog::new();
-        let server = IscsiServer::new(events.clone());
-        let listen = "127.0.0.1:0".parse().unwrap();
-        let group = PortGroup { id: 1000, relative_port: 1 };
-        let portal = server.bind_portal(Portal { listen, tag: 1030, group }).await.unwrap();
-        Self { server, events, portal }
+        Self::with_options(Options::default()).await
+    }
+
+    async fn with_options(options: Options) -> Self {
+        let (events, levers) = (EventLog::new(), Levers::new());
+        let server = IscsiServer::with_options(events.clone(), levers.clone(), options);
+        let portal = bind(&server, 1030, 1).await;
+        Self { server, events, levers, portal }
+    }
+
+    /// What was recorded, in order.
+    fn kinds(&self) -> Vec<String> {
+        self.events.snapshot().into_iter().map(|event| event.kind).collect()
     }
 
     fn put(&self, iqn: &str, auth: Auth, luns: Vec<Lun>) {
@@ -197,8 +215,10 @@ async fn a_removed_target_drops_its_sessions_and_is_not_found() {
     array.server.remove_target(&IQN.to_uppercase());
     assert!(node.receive().await.is_none());
     assert_eq!(Initiator::log_in(array.portal, Offer::of(NODE_A, IQN)).await.err(), Some((2, 3)));
-    let kinds: Vec<_> = array.events.snapshot().into_iter().map(|event| event.kind).collect();
-    assert_eq!(kinds, ["iscsi.portal_bound", "iscsi.login", "iscsi.session_closed", "iscsi.login_failed"]);
+    assert_eq!(
+        array.kinds(),
+        ["iscsi.portal_bound", "iscsi.login", "iscsi.session_closed", "iscsi.login_failed"]
+    );
 }
 
 #[tokio::test]

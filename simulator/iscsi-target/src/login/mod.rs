@@ -8,16 +8,24 @@
 mod parameters;
 mod status;
 
-pub(crate) use parameters::{MAX_RECEIVE, Parameters};
+pub(crate) use parameters::{MAX_RECEIVE, Parameters, is_known};
 pub(crate) use status::Refusal;
 
-use crate::chap::{Credentials, Exchange, Progress};
+use std::collections::BTreeSet;
+
+use crate::chap::{ChapAlgorithm, Credentials, Exchange, Progress};
 use crate::pdu::{CONTINUE, FINAL, Pdu, opcode};
+use crate::portal::Redirect;
 use crate::target::{Auth, normal_name};
 use crate::text::{Text, TextCollector};
 
 /// Commands an initiator may have outstanding; MaxCmdSN runs this far ahead.
 pub(crate) const COMMAND_WINDOW: u32 = 128;
+
+/// Longest data segment of a login request (RFC 7143 §13.12: the default), in bytes.
+pub(crate) const LOGIN_SEGMENT: usize = 8192;
+/// Requests a login may take; the longest honest one is text of 64 KiB in PDUs of 8 KiB, twice.
+const MAX_REQUESTS: u32 = 64;
 
 const SECURITY: u8 = 0;
 const OPERATIONAL: u8 = 1;
@@ -30,8 +38,19 @@ pub(crate) trait Directory {
     fn find_target(&self, iqn: &str, initiator: &str) -> Option<TargetEntry>;
     /// Everything an initiator can prove anywhere at this portal (for a discovery session).
     fn all_credentials(&self, initiator: &str) -> Vec<Credentials>;
-    /// Whether a session with this TSIH exists.
-    fn has_session(&self, tsih: u16) -> bool;
+    /// What a login that names a session by this TSIH, from this peer and for this CID, is about.
+    fn find_session(&self, tsih: u16, peer: &Peer, connection: u16) -> Handle;
+}
+
+/// What a session handle in a login stands for (RFC 7143 §6.3.4, §11.12.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handle {
+    /// The one connection of that session, which is to be reinstated.
+    SameConnection,
+    /// A further connection to that session.
+    OtherConnection,
+    /// No session of this initiator.
+    Unknown,
 }
 
 /// A target as login needs it.
@@ -40,6 +59,8 @@ pub(crate) struct TargetEntry {
     pub(crate) tag: u16,
     pub(crate) alias: Option<String>,
     pub(crate) auth: Auth,
+    /// Where to send the initiator instead.
+    pub(crate) redirect: Option<Redirect>,
 }
 
 /// Who logs in, and where to.
@@ -62,6 +83,8 @@ pub(crate) struct Accepted {
     /// What the initiator proved, if it had to.
     pub(crate) proven: Option<Credentials>,
     pub(crate) connection_id: u16,
+    /// The session whose connection this login reinstates.
+    pub(crate) reinstates: Option<u16>,
     pub(crate) stat_sn: u32,
     pub(crate) exp_cmd_sn: u32,
 }
@@ -91,8 +114,9 @@ enum Security {
 }
 
 /// One login, request by request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Login {
+    chap: Vec<ChapAlgorithm>,
     begun: Option<Begun>,
     text: TextCollector,
     peer: Option<Peer>,
@@ -100,6 +124,10 @@ pub(crate) struct Login {
     parameters: Parameters,
     /// Our MaxRecvDataSegmentLength has been told.
     declared: bool,
+    /// Operational keys the initiator has offered or declared.
+    seen: BTreeSet<String>,
+    requests: u32,
+    reinstates: Option<u16>,
 }
 
 /// From the first request; later ones must agree.
@@ -113,16 +141,44 @@ struct Begun {
 }
 
 impl Login {
-    /// Answers one request.
-    pub(crate) fn answer(&mut self, request: &Pdu, directory: &dyn Directory) -> Step {
-        match self.try_answer(request, directory) {
-            Ok(step) => step,
-            Err(refusal) => {
-                let (class, detail) = refusal.status();
-                let response = self.respond(request, 0).with(36, &[class, detail]);
-                Step::Refuse(response, refusal)
-            }
+    /// A login in which these algorithms are spoken.
+    pub(crate) fn new(chap: &[ChapAlgorithm]) -> Self {
+        Self {
+            chap: chap.to_vec(),
+            begun: None,
+            text: TextCollector::default(),
+            peer: None,
+            security: None,
+            parameters: Parameters::default(),
+            declared: false,
+            seen: BTreeSet::new(),
+            requests: 0,
+            reinstates: None,
         }
+    }
+
+    /// Answers one request.
+    pub(crate) fn answer<Data: AsRef<[u8]>>(
+        &mut self,
+        request: &Pdu<Data>,
+        directory: &dyn Directory,
+    ) -> Step {
+        let request = Pdu { header: request.header, data: request.data.as_ref() };
+        match self.try_answer(&request, directory) {
+            Ok(step) => step,
+            Err(refusal) => Step::Refuse(self.refuse(&request, &refusal), refusal),
+        }
+    }
+
+    /// The response that tells a refusal.
+    pub(crate) fn refuse(&mut self, request: &Pdu<&[u8]>, refusal: &Refusal) -> Pdu {
+        let (class, detail) = refusal.status();
+        let mut text = Text::default();
+        if let Refusal::Moved(to) = refusal {
+            // RFC 7143 §13.8: without a portal group tag.
+            text.push("TargetAddress", to.address.to_string());
+        }
+        self.respond(request, 0).with(36, &[class, detail]).with_data(text.to_bytes())
     }
 
     /// Who this is, once it said so.
@@ -130,9 +186,13 @@ impl Login {
         self.peer.as_ref()
     }
 
-    fn try_answer(&mut self, request: &Pdu, directory: &dyn Directory) -> Result<Step, Refusal> {
+    fn try_answer(&mut self, request: &Pdu<&[u8]>, directory: &dyn Directory) -> Result<Step, Refusal> {
         if request.opcode() != opcode::LOGIN {
             return Err(Refusal::NotALogin);
+        }
+        self.requests += 1;
+        if self.requests > MAX_REQUESTS {
+            return Err(Refusal::Endless);
         }
         let flags = request.flags();
         let (transit, more) = (flags & FINAL != 0, flags & CONTINUE != 0);
@@ -146,7 +206,7 @@ impl Login {
         if current > OPERATIONAL || current != begun.stage || transit && (more || !ordered) {
             return Err(Refusal::Stage);
         }
-        let Some(text) = self.text.collect(&request.data, more).map_err(Refusal::Text)? else {
+        let Some(text) = self.text.collect(request.data, more).map_err(Refusal::Text)? else {
             return Ok(Step::Reply(self.respond(request, current << 2)));
         };
         self.answer_text(request, text, directory, transit.then_some(next))
@@ -154,7 +214,7 @@ impl Login {
 
     fn answer_text(
         &mut self,
-        request: &Pdu,
+        request: &Pdu<&[u8]>,
         mut text: Text,
         directory: &dyn Directory,
         next: Option<u8>,
@@ -169,7 +229,7 @@ impl Login {
         } else if !self.is_secure() {
             return Err(Refusal::Unproven);
         }
-        self.parameters.negotiate(text, &mut answers);
+        self.negotiate(text, &mut answers)?;
         if stage == OPERATIONAL && !std::mem::replace(&mut self.declared, true) {
             answers.push("MaxRecvDataSegmentLength", MAX_RECEIVE.to_string());
         }
@@ -186,6 +246,16 @@ impl Login {
         }
     }
 
+    /// Operational keys, each of which is negotiated once (RFC 7143 §6.2).
+    fn negotiate(&mut self, text: Text, answers: &mut Text) -> Result<(), Refusal> {
+        if let Some(key) = text.keys().find(|key| !self.seen.insert((*key).to_owned())) {
+            return Err(Refusal::Again(key.to_owned()));
+        }
+        let discovery = self.peer.as_ref().is_some_and(|peer| peer.target.is_none());
+        self.parameters.negotiate(text, discovery, answers);
+        Ok(())
+    }
+
     fn advance(&mut self, stage: u8) {
         if let Some(begun) = &mut self.begun {
             begun.stage = stage;
@@ -195,7 +265,7 @@ impl Login {
     /// Reads the names of the first request and settles what has to be proven.
     fn identify(
         &mut self,
-        request: &Pdu,
+        request: &Pdu<&[u8]>,
         text: &mut Text,
         answers: &mut Text,
         directory: &dyn Directory,
@@ -207,11 +277,6 @@ impl Login {
             Some("Discovery") => true,
             Some(_) => return Err(Refusal::SessionType),
         };
-        match request.u16(14) {
-            0 => {}
-            tsih if directory.has_session(tsih) => return Err(Refusal::SecondConnection),
-            _ => return Err(Refusal::NoSuchSession),
-        }
         let target = if discovery {
             let candidates = directory.all_credentials(&initiator);
             self.security = Some(Security::offered(candidates, false));
@@ -219,9 +284,10 @@ impl Login {
         } else {
             let iqn = normal_name(&text.take("TargetName").ok_or(Refusal::Missing("TargetName"))?);
             let entry = directory.find_target(&iqn, &initiator).ok_or(Refusal::NoTarget)?;
-            self.security = Some(match &entry.auth {
-                Auth::Deny => return Err(Refusal::Denied),
-                auth => Security::offered(Credentials::of(auth).into_iter().collect(), true),
+            self.security = Some(match (&entry.auth, entry.redirect) {
+                (Auth::Deny, _) => return Err(Refusal::Denied),
+                (_, Some(to)) => return Err(Refusal::Moved(to)),
+                (auth, None) => Security::offered(Credentials::of(auth).into_iter().collect(), true),
             });
             // RFC 7143 §13.9: the tag goes into the first response of a normal session.
             answers.push("TargetPortalGroupTag", entry.tag.to_string());
@@ -231,7 +297,17 @@ impl Login {
             Some(iqn)
         };
         let isid = self.begun.map(|begun| begun.isid).unwrap_or_default();
-        self.peer = Some(Peer { initiator_name, initiator, target, isid });
+        let peer = Peer { initiator_name, initiator, target, isid };
+        let connection = self.begun.map_or(0, |begun| begun.connection_id);
+        let tsih = request.u16(14);
+        if tsih != 0 {
+            match directory.find_session(tsih, &peer, connection) {
+                Handle::SameConnection => self.reinstates = Some(tsih),
+                Handle::OtherConnection => return Err(Refusal::SecondConnection),
+                Handle::Unknown => return Err(Refusal::NoSuchSession),
+            }
+        }
+        self.peer = Some(peer);
         Ok(())
     }
 
@@ -262,7 +338,7 @@ impl Login {
         let offers = |method: &str| methods.split(',').any(|offered| offered.trim() == method);
         let chosen = match self.security.take() {
             Some(Security::Offered { candidates, .. }) if offers("CHAP") => {
-                self.security = Some(Security::InExchange(Exchange::new(candidates)));
+                self.security = Some(Security::InExchange(Exchange::new(candidates, &self.chap)));
                 "CHAP"
             }
             Some(Security::Offered { required: true, .. }) => return Err(Refusal::Unproven),
@@ -289,6 +365,7 @@ impl Login {
             parameters: self.parameters,
             proven,
             connection_id: begun.connection_id,
+            reinstates: self.reinstates,
             stat_sn: begun.stat_sn,
             exp_cmd_sn: begun.cmd_sn,
         };
@@ -296,7 +373,7 @@ impl Login {
     }
 
     /// A response to `request` with the numbers in it; the StatSN is used up.
-    fn respond(&mut self, request: &Pdu, flags: u8) -> Pdu {
+    fn respond(&mut self, request: &Pdu<&[u8]>, flags: u8) -> Pdu {
         let begun = self.begun.get_or_insert_with(|| Begun::of(request, SECURITY));
         let response = Pdu::new(opcode::LOGIN_RESPONSE, flags)
             .with(8, &begun.isid)
@@ -316,7 +393,7 @@ pub(crate) fn grant(response: Pdu, tsih: u16) -> Pdu {
 }
 
 impl Begun {
-    fn of(request: &Pdu, stage: u8) -> Self {
+    fn of(request: &Pdu<&[u8]>, stage: u8) -> Self {
         let mut isid = [0; 6];
         isid.copy_from_slice(&request.header[8..14]);
         Self {

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::chap::ChapError;
+use crate::portal::Redirect;
 use crate::text::TextError;
 
 /// A refusal. The initiator sees a class and a detail, the event log the sentence.
@@ -34,13 +35,23 @@ pub(crate) enum Refusal {
     SecondConnection,
     #[error("the session to be continued does not exist")]
     NoSuchSession,
+    #[error("key {0} is negotiated a second time")]
+    Again(String),
+    #[error("more requests than a login needs")]
+    Endless,
+    #[error("as many sessions as can be served")]
+    TooManySessions,
+    #[error("the target is at {}", .0.address)]
+    Moved(Redirect),
 }
 
 impl Refusal {
     /// Status-Class and Status-Detail.
     pub(crate) fn status(&self) -> (u8, u8) {
         match self {
-            Self::Text(_) | Self::Stage => (2, 0x00),
+            Self::Moved(Redirect { permanent: false, .. }) => (1, 0x01),
+            Self::Moved(Redirect { permanent: true, .. }) => (1, 0x02),
+            Self::Text(_) | Self::Stage | Self::Again(_) | Self::Endless => (2, 0x00),
             Self::Unproven | Self::NothingToProve | Self::Chap(_) => (2, 0x01),
             Self::Denied => (2, 0x02),
             Self::NoTarget => (2, 0x03),
@@ -50,6 +61,7 @@ impl Refusal {
             Self::SessionType => (2, 0x09),
             Self::NoSuchSession => (2, 0x0a),
             Self::NotALogin => (2, 0x0b),
+            Self::TooManySessions => (3, 0x02),
         }
     }
 }

@@ -1,9 +1,12 @@
-//! Protocol data units (RFC 7143 §11): the 48-byte header as named fields, and its framing.
+//! Protocol data units (RFC 7143 §11): the 48-byte header as named fields, and the buffers that cut
+//! them from the stream and line them up for it.
 
-mod codec;
+mod input;
 pub(crate) mod opcode;
+mod output;
 
-pub(crate) use codec::{DecodeError, Digests, PduDecoder, encode};
+pub(crate) use input::{DecodeError, Digests, HEADER, Input, Received};
+pub(crate) use output::Output;
 
 use bytes::Bytes;
 
@@ -17,23 +20,38 @@ pub(crate) const FINAL: u8 = 0x80;
 /// Bit 6 of byte 1 of text and login: more text follows.
 pub(crate) const CONTINUE: u8 = 0x40;
 
-/// One PDU, either way. Lengths, padding and digests are the codec's business.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pdu {
+/// One PDU, either way. Lengths, padding and digests are the business of the buffers. One received
+/// lends its data from there (`Pdu<&[u8]>`): data-out is copied once, to where it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pdu<Data = Bytes> {
     /// Basic header segment.
-    pub(crate) header: [u8; 48],
+    pub(crate) header: [u8; HEADER],
     /// Data segment without padding.
-    pub(crate) data: Bytes,
+    pub(crate) data: Data,
 }
 
 impl Pdu {
     pub(crate) fn new(opcode: u8, flags: u8) -> Self {
-        let mut header = [0; 48];
+        let mut header = [0; HEADER];
         header[0] = opcode;
         header[1] = flags;
         Self { header, data: Bytes::new() }
     }
 
+    /// The same, as one received.
+    pub(crate) fn lend(&self) -> Pdu<&[u8]> {
+        Pdu { header: self.header, data: &self.data }
+    }
+}
+
+impl Pdu<&[u8]> {
+    /// A copy that outlives the buffer.
+    pub(crate) fn keep(&self) -> Pdu {
+        Pdu { header: self.header, data: Bytes::copy_from_slice(self.data) }
+    }
+}
+
+impl<Data> Pdu<Data> {
     pub(crate) fn opcode(&self) -> u8 {
         self.header[0] & 0x3f
     }
@@ -90,7 +108,7 @@ impl Pdu {
         self.with_u32(16, tag)
     }
 
-    pub(crate) fn with_data(mut self, data: Bytes) -> Self {
+    pub(crate) fn with_data(mut self, data: Data) -> Self {
         self.data = data;
         self
     }

@@ -16,4 +16,5 @@ pub(crate) const TEXT_RESPONSE: u8 = 0x24;
 pub(crate) const DATA_IN: u8 = 0x25;
 pub(crate) const LOGOUT_RESPONSE: u8 = 0x26;
 pub(crate) const READY_TO_TRANSFER: u8 = 0x31;
+pub(crate) const ASYNC_MESSAGE: u8 = 0x32;
 pub(crate) const REJECT: u8 = 0x3f;

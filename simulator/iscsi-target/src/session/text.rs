@@ -2,7 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{PROTOCOL_ERROR, Session, StatSn, send_targets};
+use super::wire::StatSn;
+use super::{PROTOCOL_ERROR, Session, send_targets};
+use crate::login::is_known;
 use crate::pdu::{CONTINUE, FINAL, NO_TAG, Pdu, opcode};
 use crate::text::{Text, TextCollector};
 use crate::transport::Closed;
@@ -19,14 +21,14 @@ pub(super) struct TextExchange {
 
 impl Session {
     /// One text request: a piece of text to collect, or a demand for the next piece of the answer.
-    pub(super) async fn text_request(&mut self, pdu: &Pdu) -> Result<(), Closed> {
+    pub(super) async fn text_request(&mut self, pdu: &Pdu<&[u8]>) -> Result<(), Closed> {
         if pdu.transfer_tag() == NO_TAG {
             self.text = TextExchange::default();
         } else if self.text.tag != Some(pdu.transfer_tag()) {
             return self.reject(pdu, PROTOCOL_ERROR).await;
         }
         let more = pdu.flags() & CONTINUE != 0;
-        let text = match self.text.collector.collect(&pdu.data, more) {
+        let text = match self.text.collector.collect(pdu.data, more) {
             Ok(text) => text,
             Err(_) => return self.reject(pdu, PROTOCOL_ERROR).await,
         };
@@ -35,7 +37,7 @@ impl Session {
         {
             self.text.rest = self.answer_text(text);
         }
-        let piece = self.text.rest.split_to(self.text.rest.len().min(self.parameters.max_send as usize));
+        let piece = self.text.rest.split_to(self.text.rest.len().min(self.wire.parameters.max_send as usize));
         let flags = match (self.text.rest.is_empty(), pdu.is_final()) {
             (false, _) => CONTINUE,
             (true, true) => FINAL,
@@ -48,7 +50,7 @@ impl Session {
             .with_task_tag(pdu.task_tag())
             .with_u32(20, tag)
             .with_data(piece);
-        self.respond(response, StatSn::Takes).await
+        self.wire.respond(response, StatSn::Takes).await
     }
 
     fn answer_text(&mut self, mut text: Text) -> Bytes {
@@ -60,11 +62,15 @@ impl Session {
         if let Some(length) = text.take("MaxRecvDataSegmentLength") {
             let mut declaration = Text::default();
             declaration.push("MaxRecvDataSegmentLength", length);
-            self.parameters.negotiate(declaration, &mut rest);
+            self.wire.parameters.negotiate(declaration, false, &mut rest);
         }
         for (key, _) in text {
-            // Everything else was agreed on at login (RFC 7143 §13, "use: LO").
-            rest.push(&key, "Reject");
+            // Everything else that is known was agreed on at login (RFC 7143 §13, "use: LO").
+            match key.as_str() {
+                "InitiatorAlias" => {}
+                key if is_known(key) => rest.push(key, "Reject"),
+                key => rest.push(key, "NotUnderstood"),
+            }
         }
         answer.extend_from_slice(&rest.to_bytes());
         answer.freeze()

@@ -61,6 +61,11 @@ pub(crate) struct Offer {
     pub(crate) initial_r2t: bool,
     pub(crate) immediate: bool,
     pub(crate) max_receive: u32,
+    pub(crate) max_r2t: u16,
+    /// Session handle and connection id of the login.
+    pub(crate) tsih: u16,
+    pub(crate) cid: u16,
+    pub(crate) cmd_sn: u32,
 }
 
 impl Offer {
@@ -73,6 +78,10 @@ impl Offer {
             initial_r2t: false,
             immediate: true,
             max_receive: 65_536,
+            max_r2t: 1,
+            tsih: 0,
+            cid: 0,
+            cmd_sn: 1,
         }
     }
 
@@ -89,13 +98,16 @@ pub(crate) struct Initiator {
     tag: u32,
     max_cmd_sn: u32,
     stat_sn: u32,
+    /// The session handle given at login.
+    pub(crate) tsih: u16,
 }
 
 impl Initiator {
     /// A connection on which nothing was said yet.
     pub(crate) async fn dial(portal: SocketAddr, offer: Offer) -> Self {
         let stream = TcpStream::connect(portal).await.unwrap();
-        Self { stream, offer, digests: false, cmd_sn: 1, tag: 0, max_cmd_sn: 1, stat_sn: 0 }
+        let cmd_sn = offer.cmd_sn;
+        Self { stream, offer, digests: false, cmd_sn, tag: 0, max_cmd_sn: 1, stat_sn: 0, tsih: 0 }
     }
 
     /// One login request with these stages and flags, and its answer, if one comes.
@@ -108,7 +120,9 @@ impl Initiator {
         let mut header = [0; 48];
         header[..2].copy_from_slice(&[0x43, stages]);
         header[8..14].copy_from_slice(&[0x40, 0, 0, 0, 0, self.offer.isid]);
-        header[24..28].copy_from_slice(&1u32.to_be_bytes());
+        header[14..16].copy_from_slice(&self.offer.tsih.to_be_bytes());
+        header[20..22].copy_from_slice(&self.offer.cid.to_be_bytes());
+        header[24..28].copy_from_slice(&self.offer.cmd_sn.to_be_bytes());
         header
     }
 
@@ -126,8 +140,8 @@ impl Initiator {
         text +=
             &format!("InitialR2T={}\0ImmediateData={}\0", yes_no(offer.initial_r2t), yes_no(offer.immediate));
         text += &format!(
-            "MaxRecvDataSegmentLength={}\0MaxBurstLength=262144\0FirstBurstLength=65536\0",
-            offer.max_receive
+            "MaxRecvDataSegmentLength={}\0MaxBurstLength=262144\0FirstBurstLength=65536\0MaxOutstandingR2T={}\0",
+            offer.max_receive, offer.max_r2t
         );
         let answer = this.log_in_step(0x87, &text).await.expect("a login response");
         assert_eq!(answer.opcode(), 0x23);
@@ -135,13 +149,39 @@ impl Initiator {
             return Err((answer.header[36], answer.header[37]));
         }
         assert_eq!(answer.header[1], 0x87, "full feature phase");
-        assert_ne!(&answer.header[14..16], &[0, 0], "a session handle");
+        this.tsih = u16::from_be_bytes([answer.header[14], answer.header[15]]);
+        assert_ne!(this.tsih, 0, "a session handle");
         this.digests = offer.digests;
         this.stat_sn = answer.u32(24).wrapping_add(1);
         Ok(this)
     }
 
-    pub(crate) async fn send(&mut self, mut header: [u8; 48], data: &[u8]) {
+    /// The number the next command will have.
+    pub(crate) fn next_cmd_sn(&self) -> u32 {
+        self.cmd_sn
+    }
+
+    /// The end of the connection: whether it was a reset.
+    pub(crate) async fn was_reset(&mut self) -> bool {
+        let mut byte = [0];
+        let end = timeout(ANSWER, self.stream.read(&mut byte)).await.expect("an end in time");
+        end.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+    }
+
+    /// Sends a PDU of which one bit flips on the way, at this byte.
+    pub(crate) async fn send_damaged(&mut self, header: [u8; 48], data: &[u8], at: usize) {
+        let mut bytes = self.encode(header, data);
+        bytes[at] ^= 1;
+        let _ = self.stream.write_all(&bytes).await;
+    }
+
+    pub(crate) async fn send(&mut self, header: [u8; 48], data: &[u8]) {
+        let bytes = self.encode(header, data);
+        // A connection the target has closed shows at the next read.
+        let _ = self.stream.write_all(&bytes).await;
+    }
+
+    fn encode(&self, mut header: [u8; 48], data: &[u8]) -> Vec<u8> {
         header[5..8].copy_from_slice(&(data.len() as u32).to_be_bytes()[1..]);
         let mut bytes = header.to_vec();
         if self.digests {
@@ -153,8 +193,7 @@ impl Initiator {
         if self.digests && !data.is_empty() {
             bytes.extend(crc32c::crc32c(&padded).to_le_bytes());
         }
-        // A connection the target has closed shows at the next read.
-        let _ = self.stream.write_all(&bytes).await;
+        bytes
     }
 
     /// The next PDU; `None` at the end of the connection. Checks digests and numbering.
@@ -191,7 +230,8 @@ impl Initiator {
             let ahead = pdu.u32(32).wrapping_sub(self.max_cmd_sn);
             assert!(ahead < 1 << 31, "MaxCmdSN went back");
             self.max_cmd_sn = pdu.u32(32);
-            let numbered = !matches!(opcode, 0x31) && (opcode != 0x25 || header[1] & 1 != 0);
+            let ping = opcode == 0x20 && pdu.u32(16) == u32::MAX;
+            let numbered = opcode != 0x31 && !ping && (opcode != 0x25 || header[1] & 1 != 0);
             if numbered {
                 assert_eq!(pdu.u32(24), self.stat_sn, "StatSN in order");
                 self.stat_sn = self.stat_sn.wrapping_add(1);
@@ -231,7 +271,7 @@ impl Initiator {
     }
 
     /// Sends `data[from..]` as one sequence of Data-Out.
-    async fn data_out(&mut self, tag: u32, transfer_tag: u32, data: &[u8], from: usize) {
+    pub(crate) async fn data_out(&mut self, tag: u32, transfer_tag: u32, data: &[u8], from: usize) {
         let (mut at, mut data_sn) = (from, 0u32);
         while at < data.len() {
             let end = data.len().min(at + 20_000);
