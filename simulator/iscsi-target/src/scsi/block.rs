@@ -119,7 +119,7 @@ pub(crate) fn verify(
     };
     match outcome {
         Ok(()) => Ok(Bytes::new()),
-        // SBC-3 §4.18.1: the information is the address of the block.
+        // The information is the address of the block.
         Err(BlockError::Miscompare { offset }) => {
             Err(Sense::MISCOMPARE.with_information(extent.lba + at + offset / step))
         }
@@ -127,7 +127,7 @@ pub(crate) fn verify(
     }
 }
 
-/// ORWRITE: the bits of the data are set in what the blocks hold (SBC-3 §5.8).
+/// ORWRITE: the bits of the data are set in what the blocks hold (SBC-3).
 pub(crate) fn or_write(unit: &Unit<'_>, extent: Extent, data: &[u8]) -> Result<Bytes, Sense> {
     let span = require_span(unit, extent)?;
     let length = data.len().min(span.length as usize);

@@ -20,6 +20,8 @@ const CURRENT: u8 = 0;
 const CHANGEABLE: u8 = 1;
 const DEFAULT: u8 = 2;
 const SAVED: u8 = 3;
+/// Caching page, byte 2: a volatile write cache is in use.
+const WCE: u8 = 0x04;
 /// The bits that can be changed, in bytes 2 and 4 of the control page.
 const D_SENSE_BIT: u8 = 0x04;
 const SWP_BIT: u8 = 0x08;
@@ -126,7 +128,9 @@ fn page(unit: &Unit<'_>, code: u8, control: u8) -> Vec<u8> {
     let changeable = control == CHANGEABLE;
     let mode = |bit: u8| changeable || control != DEFAULT && unit.state.mode(bit);
     let (length, values): (u8, &[(usize, u8)]) = match code {
-        // No volatile write cache, read cache on.
+        // Read cache on. In memory nothing can be lost, as with an array's NVRAM; what is kept on a
+        // disk is safe once flushed, so initiators must know that there is something to flush.
+        CACHING if !changeable && unit.lun.volume.waits_for_disk() => (0x12, &[(2, WCE)]),
         CACHING => (0x12, &[]),
         // Unrestricted reordering.
         CONTROL if changeable => (0x0a, &[]),

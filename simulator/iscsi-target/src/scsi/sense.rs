@@ -66,7 +66,7 @@ impl Sense {
     pub(crate) const LUNS_CHANGED: Self = Self::new(UNIT_ATTENTION, 0x3f0e);
     pub(crate) const WRITE_PROTECTED: Self = Self::new(DATA_PROTECT, 0x2700);
     pub(crate) const SOFTWARE_PROTECTED: Self = Self::new(DATA_PROTECT, 0x2702);
-    /// Space allocation failed write protect (SBC-3 §4.7.3.6): the store is full.
+    /// Space allocation failed write protect (SBC-3): the store is full.
     pub(crate) const NO_SPACE: Self = Self::new(DATA_PROTECT, 0x2707);
     pub(crate) const UNEXPECTED_DATA: Self = Self::new(ABORTED_COMMAND, 0x0c0c);
     /// Protocol service CRC error: the data came damaged (RFC 7143 §11.4.7.2).

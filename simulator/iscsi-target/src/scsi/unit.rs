@@ -80,7 +80,7 @@ impl Unit<'_> {
             Command::CompareAndWrite { extent, .. } => block::compare_and_write(self, extent, data),
             Command::OrWrite { extent, .. } => block::or_write(self, extent, data),
             // What is written is in the store, and what is in the store is as near as it gets; the
-            // session sees to the medium (SBC-3 §5.10, §5.31).
+            // session sees to the medium.
             Command::Prefetch(extent) | Command::SynchronizeCache(extent) => {
                 block::require_span(self, extent).map(|_| Bytes::new())
             }
@@ -167,6 +167,7 @@ pub(crate) mod tests {
 
     use blockstore::Volume;
     use levers::{EventLog, Levers};
+    use proptest::prelude::*;
 
     use super::*;
     use crate::scsi::shelf::Shelf;
@@ -237,5 +238,31 @@ pub(crate) mod tests {
         };
         assert_eq!(admit(blocks), Ok(()));
         assert_eq!(admit(blocks + 1), Err(Sense::INVALID_FIELD));
+    }
+
+    proptest! {
+        #[test]
+        fn any_command_is_carried_out_without_panic(
+            mut cdb in any::<[u8; 16]>(),
+            near in any::<bool>(),
+            list in prop::collection::vec(any::<u8>(), 0..64),
+        ) {
+            let bench = Bench::new();
+            let unit = bench.unit();
+            // Addresses and lengths that often lie in the unit.
+            if near {
+                cdb[2..5].fill(0);
+                cdb[6..8].fill(0);
+                cdb[10..12].fill(0);
+            }
+            for opcode in 0..=255 {
+                cdb[0] = opcode;
+                if let Ok(command) = Command::parse(&cdb)
+                    && unit.admit(&command).is_ok()
+                {
+                    let _ = unit.execute(command, &list);
+                }
+            }
+        }
     }
 }

@@ -186,3 +186,6 @@ impl fmt::Debug for Reservations {
         self.table.lock().fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ pub(super) struct Table {
     pub(super) keys: BTreeMap<NexusId, u64>,
     pub(super) held: Option<Held>,
     /// Who holds the unit by RESERVE(6).
-    unit_holder: Option<NexusId>,
+    pub(super) unit_holder: Option<NexusId>,
 }
 
 impl Table {
