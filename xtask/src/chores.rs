@@ -3,20 +3,17 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
 use crate::command::{cargo, has_cargo_subcommand, run, workspace};
+use crate::fuzz;
 use crate::packages::{FOR_NODES, FOR_TESTS, ensure};
 use crate::report::Report;
 
 /// Packages whose tests start worker nodes.
 const NODE_LEVEL: &[&str] = &["integration", "vm"];
-
-/// For each fuzz target within the tests: what it finds, it finds over many runs.
-const FUZZING: Duration = Duration::from_secs(10);
 
 /// `cargo xtask demo`.
 pub(crate) fn demo(yes: bool, json: bool) -> Result<()> {
@@ -78,16 +75,12 @@ pub(crate) fn test(yes: bool, fast: bool) -> Result<()> {
         Some(report) => println!("{report}\nand the examples in the documentation: all as they say"),
         None => println!("counts stand after each file above; with cargo-nextest they are added up here"),
     }
-    if !fast {
-        crate::fuzz::fuzz(yes, FUZZING, None)?;
-    }
     if fast {
-        println!(
-            "not run: the fuzz targets; the tests on worker nodes ({}); run without --fast",
-            NODE_LEVEL.join(", ")
-        );
+        println!("not run: the tests on worker nodes ({}); run without --fast", NODE_LEVEL.join(", "));
+        println!("not run: the fuzz targets; run without --fast, or `cargo xtask fuzz`");
+        return Ok(());
     }
-    Ok(())
+    fuzz::fuzz(yes, fuzz::WITHIN_TESTS, None)
 }
 
 /// `cargo xtask soak`.

@@ -13,6 +13,9 @@ use anyhow::{Context, Result, bail};
 use crate::command::{cargo, run, workspace};
 use crate::packages::ensure;
 
+/// Time for each target within `cargo xtask test`: what fuzzing finds, it finds over many runs.
+pub(crate) const WITHIN_TESTS: Duration = Duration::from_secs(10);
+
 /// Compiles libFuzzer.
 const PACKAGES: &[&str] = &["g++"];
 /// The programs in `fuzz/fuzz_targets`.

@@ -9,7 +9,7 @@ use crate::command::run;
 
 /// What the tests of single crates call: the makers of the filesystems they recognise, a foreign
 /// iSCSI initiator with its conformance suite.
-pub(crate) const FOR_TESTS: &[&str] = &["e2fsprogs", "libiscsi-bin", "xfsprogs"];
+pub(crate) const FOR_TESTS: &[&str] = &["curl", "e2fsprogs", "libiscsi-bin", "libnfs-utils", "xfsprogs"];
 
 /// What building and running a worker node takes.
 pub(crate) const FOR_NODES: &[&str] = &[
