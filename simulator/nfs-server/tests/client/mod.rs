@@ -140,8 +140,12 @@ impl Client {
     }
 
     pub(crate) async fn send_record(&mut self, record: &[u8]) {
+        self.try_send_record(record).await.unwrap();
+    }
+
+    async fn try_send_record(&mut self, record: &[u8]) -> std::io::Result<()> {
         let mark = (record.len() as u32 | 1 << 31).to_be_bytes();
-        self.stream.write_all(&[&mark[..], record].concat()).await.unwrap();
+        self.stream.write_all(&[&mark[..], record].concat()).await
     }
 
     /// The next reply record; `None` at the end of the connection.
@@ -155,11 +159,21 @@ impl Client {
 
     /// Sends a call without waiting; its xid.
     pub(crate) async fn send(&mut self, program: (u32, u32), procedure: u32, args: Args) -> u32 {
+        self.try_send(program, procedure, args).await.unwrap();
+        self.xid - 1
+    }
+
+    /// As [`Self::send`], to a server that may be gone.
+    pub(crate) async fn try_send(
+        &mut self,
+        program: (u32, u32),
+        procedure: u32,
+        args: Args,
+    ) -> std::io::Result<()> {
         let mut record = self.header(program, procedure);
         record.0.extend(args.0);
-        self.send_record(&record.0).await;
         self.xid += 1;
-        self.xid - 1
+        self.try_send_record(&record.0).await
     }
 
     /// The whole reply to a call, after its xid.
