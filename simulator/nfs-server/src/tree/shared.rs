@@ -304,7 +304,7 @@ impl FileTree {
         let (frame, wait) = changes.take(image);
         let log = self.log.as_ref()?;
         let position = frame.map_or_else(|| log.position(), |frame| log.append(frame));
-        (wait > Wait::Nothing).then(|| Barrier::new(log.clone(), position, wait == Wait::Durable))
+        (wait > Wait::Nothing).then(|| Barrier::new(log, position, wait == Wait::Durable))
     }
 
     /// The tree, for an operation that changes nothing.

@@ -1,22 +1,24 @@
 //! What a reply waits for.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::tree::store::{Log, StoreError};
 
 /// A place in the log of a tree that must be durable before a reply goes out.
 #[derive(Debug, Clone)]
 pub(crate) struct Barrier {
-    log: Arc<Log>,
+    /// Not kept alive: a reply kept for retransmissions outlives the tree, whose log writes what is
+    /// pending when it goes.
+    log: Weak<Log>,
     position: u64,
     /// Must it be on disk, or is it enough that the kernel has it?
     durable: bool,
 }
 
 impl Barrier {
-    pub(in crate::tree) fn new(log: Arc<Log>, position: u64, durable: bool) -> Self {
-        Self { log, position, durable }
+    pub(in crate::tree) fn new(log: &Arc<Log>, position: u64, durable: bool) -> Self {
+        Self { log: Arc::downgrade(log), position, durable }
     }
 }
 
@@ -29,7 +31,7 @@ thread_local! {
 /// Adds to what the reply of the call being served waits for.
 pub(in crate::tree) fn note(barrier: Barrier) {
     PENDING.with_borrow_mut(|pending| {
-        let same = pending.iter_mut().find(|other| Arc::ptr_eq(&other.log, &barrier.log));
+        let same = pending.iter_mut().find(|other| Weak::ptr_eq(&other.log, &barrier.log));
         match same {
             Some(other) => {
                 other.position = other.position.max(barrier.position);
@@ -48,7 +50,9 @@ pub(crate) fn take_barriers() -> Vec<Barrier> {
 /// Waits until all of them are durable.
 pub(crate) async fn await_durable(barriers: &[Barrier]) -> Result<(), StoreError> {
     for barrier in barriers {
-        barrier.log.await_position(barrier.position, barrier.durable).await?;
+        if let Some(log) = barrier.log.upgrade() {
+            log.await_position(barrier.position, barrier.durable).await?;
+        }
     }
     Ok(())
 }
