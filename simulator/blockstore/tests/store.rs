@@ -398,3 +398,23 @@ fn a_volume_that_is_not_armed_tells_that_a_cut_took_nothing() {
         assert_eq!(content(&volume)[0], 1);
     });
 }
+
+#[test]
+fn a_copy_that_is_in_no_store_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(directory.path()).unwrap();
+    let volume = store.create(VolumeId(1), SIZE).unwrap();
+    volume.write_at(0, &[1; 4 * PAGE_SIZE]).unwrap();
+    let copy = volume.snapshot().to_volume();
+    copy.write_at(PAGE, &[2; 8 * PAGE_SIZE]).unwrap();
+    copy.flush().unwrap();
+    volume.write_at(0, &[3; 2 * PAGE_SIZE]).unwrap();
+    volume.flush().unwrap();
+    assert_eq!(content(&copy)[..PAGE_SIZE], [1; PAGE_SIZE]);
+    assert_eq!(content(&copy)[PAGE_SIZE..9 * PAGE_SIZE], [2; 8 * PAGE_SIZE]);
+    drop((copy, volume, store));
+    let store = Store::open(directory.path()).unwrap();
+    assert_eq!(store.usage().used, 4 * PAGE);
+    let bytes = content(&store.find(VolumeId(1)).unwrap());
+    assert_eq!((bytes[0], bytes[2 * PAGE_SIZE], bytes[4 * PAGE_SIZE]), (3, 1, 0));
+}

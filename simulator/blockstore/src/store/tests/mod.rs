@@ -6,6 +6,7 @@
 mod damage;
 mod loss;
 mod power;
+mod threads;
 
 use std::sync::Arc;
 
