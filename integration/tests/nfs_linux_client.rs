@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use integration::bare::{self, failure, node, script};
 use levers::EventLog;
-use nfs_server::{AuthRule, Export, ExportPolicy, ExportRule, FileTree, NfsServer, RootAttributes};
+use nfs_server::{
+    AuthRule, Export, ExportPolicy, ExportRule, FileTree, NfsServer, NfsVersions, RootAttributes,
+};
 use vm::{Fabric, Guest, Network, Template};
 
 const CAPACITY: u64 = 256 << 20;
@@ -90,7 +92,8 @@ fn a_plain_v3_mount_finds_its_ports_and_behaves_as_a_file_system() -> anyhow::Re
 
 #[test]
 fn a_client_that_would_rather_speak_version_four_falls_back_to_three() -> anyhow::Result<()> {
-    scenario(async |network, template, _svm| {
+    scenario(async |network, template, svm| {
+        svm.server.set_versions(NfsVersions { v3: true, v4_0: false, v4_1: false, v4_2: false });
         let node = node(&network, &template, 1).await?;
         let mount = "mkdir -p /mnt/v; mount -t nfs -o nolock 192.168.0.101:/vol1 /mnt/v";
         let mounted = script(&node.guest(), &format!("{mount}; grep /mnt/v /proc/mounts")).await?;

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use levers::{EventLog, Levers, NfsLever};
 use parking_lot::Mutex;
@@ -13,8 +15,10 @@ use tokio::task::JoinSet;
 use crate::export::{Export, Exports, MountedClient};
 use crate::mount3::Mount3;
 use crate::nfs3::Nfs3;
+use crate::nfs4::Nfs4;
 use crate::portmap::Portmap;
 use crate::rpc::{Dispatcher, Service, serve_datagrams, serve_streams};
+use crate::versions::{NfsVersions, Switched};
 
 /// The NFS service of one SVM. Clones are the same service; with the last one its LIFs go down.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub struct NfsServer {
 #[derive(Debug)]
 struct Shared {
     exports: Arc<Exports>,
+    nfs4: Arc<Nfs4>,
+    speaks_v3: Arc<AtomicBool>,
     dispatcher: Dispatcher,
     /// The tasks of each bound address. Dropping them closes its sockets and connections.
     bound: Mutex<HashMap<SocketAddr, JoinSet<()>>>,
@@ -61,10 +67,15 @@ impl NfsServer {
     pub fn with_levers(events: EventLog, levers: Levers, name: &str) -> Self {
         let lever = levers.nfs(name);
         let exports = Arc::new(Exports::new(lever.clone()));
-        let nfs: Arc<dyn Service> = Arc::new(Nfs3::new(exports.clone()));
-        let mount: Arc<dyn Service> = Arc::new(Mount3::new(exports.clone(), events.clone()));
-        let dispatcher = Dispatcher::new([nfs, mount], levers, lever, events);
-        Self { shared: Arc::new(Shared { exports, dispatcher, bound: Mutex::default() }) }
+        let speaks_v3 = Arc::new(AtomicBool::new(true));
+        let nfs3: Arc<dyn Service> =
+            Arc::new(Switched { service: Nfs3::new(exports.clone()), on: speaks_v3.clone() });
+        let mount = Mount3::new(exports.clone(), events.clone());
+        let mount: Arc<dyn Service> = Arc::new(Switched { service: mount, on: speaks_v3.clone() });
+        let nfs4 = Arc::new(Nfs4::new(exports.clone(), events.clone()));
+        let dispatcher = Dispatcher::new([nfs3, nfs4.clone(), mount], levers, lever, events);
+        let bound = Mutex::default();
+        Self { shared: Arc::new(Shared { exports, nfs4, speaks_v3, dispatcher, bound }) }
     }
 
     /// Serves NFS v3 and MOUNT v3 at `address` (port 0: any free one) until [`Self::unbind`].
@@ -137,6 +148,38 @@ impl NfsServer {
         if self.shared.exports.remove(path) {
             tracing::info!(path, "no longer exported");
         }
+    }
+
+    /// Speaks these versions and no others, from the next call on.
+    pub fn set_versions(&self, versions: NfsVersions) {
+        tracing::info!(?versions, "versions of NFS");
+        self.shared.speaks_v3.store(versions.v3, Ordering::Relaxed);
+        self.shared.nfs4.set_minors([versions.v4_0, versions.v4_1, versions.v4_2]);
+    }
+
+    /// How long a v4 client may be silent before it loses its locks (ONTAP's default: 30 s), and how
+    /// long clients may at most reclaim them after a restart (45 s).
+    pub fn set_lease(&self, lease: Duration, grace: Duration) {
+        self.shared.nfs4.set_periods(lease, grace);
+    }
+
+    /// Forgets all v4 state, as a service does that restarts; files and handles stay. Clients that
+    /// had something open get a grace to reclaim it, which the last v4.1 client to finish ends early.
+    pub fn restart(&self) {
+        tracing::info!("v4 state forgotten");
+        self.shared.nfs4.restart();
+    }
+
+    /// Starts a grace of that length: v4 clients get nothing opened or locked, save what they reclaim.
+    pub fn enter_grace(&self, period: Duration) {
+        tracing::info!(?period, "grace");
+        self.shared.nfs4.enter_grace(period);
+    }
+
+    /// Ends the lease of every v4 client now, as if it had been silent; its opens and locks are gone.
+    pub fn expire_leases(&self) {
+        tracing::info!("leases expired");
+        self.shared.nfs4.expire_leases();
     }
 
     /// Who has what mounted, by what MOUNT calls told.

@@ -30,7 +30,7 @@ pub(crate) struct Options {
     /// The file grows to this many bytes at most
     #[arg(long, default_value_t = 768 * 1024)]
     largest: usize,
-    /// Holes are punched as well (fallocate): NFS can since version 4.2
+    /// Holes are punched as well (fallocate)
     #[arg(long)]
     holes: bool,
 }

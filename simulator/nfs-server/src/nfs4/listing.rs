@@ -23,6 +23,9 @@ struct Wanted {
     attributes: Bitmap,
 }
 
+/// Cookie and name of a place in a directory.
+type Junction = (u64, String, Place);
+
 /// A listing as it grows.
 struct Listing<'to> {
     wanted: Wanted,
@@ -87,28 +90,35 @@ impl Compound<'_> {
         let wanted = Wanted { cookie, names_bound, bound, attributes };
         let listing = Listing { wanted, to, start, names: 0, entries: 0 };
         match self.made_up_path(dir)? {
-            Some(path) => self.list_junctions(&path, listing),
+            Some(path) => self.list_junctions(self.junctions_in(&path), listing),
             None => self.list_tree(dir, listing),
         }
     }
 
     fn list_tree(&self, dir: FileHandle, mut listing: Listing) -> Result<(), Failure> {
         let reach = self.reach(dir)?;
+        let is_root = reach.node.number == InodeNumber::ROOT;
+        let mut below = if is_root { self.junctions_in(&reach.export.path) } else { Vec::new() };
         {
             let tree = reach.tree.look();
             let number = tree.require_node(reach.node)?;
+            let who = &reach.access.who;
+            // A junction hides what the tree has under its name; a directory made up does not.
+            below.retain(|(_, name, place)| {
+                matches!(place, Place::Export(_)) || tree.lookup(number, who, name.as_bytes()).is_err()
+            });
             let behind = listing.wanted.cookie.max(LAST_RESERVED);
-            for (cookie, name, found) in tree.entries_behind(number, &reach.access.who, behind)? {
+            for (cookie, name, found) in tree.entries_behind(number, who, behind)? {
+                if below.iter().any(|(_, hiding, _)| hiding.as_bytes() == name) {
+                    continue;
+                }
                 let put = |wanted, to: &mut Encoder| self.put_entry(&tree, found, &reach.export, wanted, to);
                 if !listing.add((cookie, name), put)? {
                     return listing.end(false);
                 }
             }
         }
-        if reach.node.number == InodeNumber::ROOT {
-            return self.list_junctions(&reach.export.path, listing);
-        }
-        listing.end(true)
+        self.list_junctions(below, listing)
     }
 
     fn put_entry(
@@ -123,9 +133,9 @@ impl Compound<'_> {
         Ok(())
     }
 
-    /// What the pseudo file system has in a directory, by cookie; behind the entries of a tree.
-    fn list_junctions(&self, dir: &str, mut listing: Listing) -> Result<(), Failure> {
-        for (cookie, name, place) in self.junctions_in(dir) {
+    /// What the pseudo file system has in a directory; behind the entries of a tree.
+    fn list_junctions(&self, below: Vec<Junction>, mut listing: Listing) -> Result<(), Failure> {
+        for (cookie, name, place) in below {
             if cookie <= listing.wanted.cookie {
                 continue;
             }
@@ -148,9 +158,10 @@ impl Compound<'_> {
         }
     }
 
-    fn junctions_in(&self, dir: &str) -> Vec<(u64, String, Place)> {
+    /// What stands in a directory of the pseudo file system, by cookie.
+    fn junctions_in(&self, dir: &str) -> Vec<Junction> {
         let prefix = if dir == "/" { "/".to_owned() } else { format!("{dir}/") };
-        let mut found: Vec<(u64, String, Place)> = Vec::new();
+        let mut found: Vec<Junction> = Vec::new();
         for export in self.server.exports.all() {
             let Some(rest) = export.path.strip_prefix(&prefix).filter(|rest| !rest.is_empty()) else {
                 continue;

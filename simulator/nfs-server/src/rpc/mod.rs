@@ -12,5 +12,6 @@ pub(crate) use call::Credential;
 #[cfg(test)]
 pub(crate) use call::SysCredential;
 pub(crate) use connection::{serve_datagrams, serve_streams};
+pub(crate) use record::read_record;
 pub(crate) use reply::Refusal;
 pub(crate) use service::{Caller, Dispatcher, Service};
