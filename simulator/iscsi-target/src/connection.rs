@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::directory::{AtPortal, Line, PortCell, SessionKey};
+use crate::directory::{AtPortal, Line, PortCell, SessionKey, TargetCell};
 use crate::login::{Accepted, LOGIN_SEGMENT, Login, MAX_RECEIVE, Refusal, Step, grant};
 use crate::pdu::{Input, Pdu, Received};
 use crate::portal::Portal;
@@ -159,7 +159,10 @@ impl Connection {
         let Some(target) = &login.peer.target else { return Ok(Ok((None, received))) };
         let scsi = match login.reinstates {
             Some(tsih) => match self.take_over(tsih, line).await {
-                Some(carried) => carried.scsi,
+                Some(carried) => {
+                    self.welcoming(target, login)?;
+                    carried.scsi
+                }
                 None => return Ok(Err(Refusal::NoSuchSession)),
             },
             None if self.inner.registry.session_count() >= self.inner.options.max_sessions => {
@@ -195,13 +198,17 @@ impl Connection {
                 tracing::warn!(peer = %self.peer, "the session to be reinstated does not end");
             }
         }
-        // Looked up after it was entered: a target that shut its door meanwhile either is seen to have
-        // done so here, or has seen this session.
+        let cell = self.welcoming(target, login)?;
+        Ok(ScsiSide::new(cell, guard, self.place.port.get(), login))
+    }
+
+    /// The target, if it still lets the initiator in. Looked up after the session was entered: a
+    /// target that shut its door meanwhile either is seen to have done so here, or has seen the
+    /// session.
+    fn welcoming(&self, target: &str, login: &Accepted) -> Result<Arc<TargetCell>, Closed> {
         let cell = self.inner.registry.find_cell(target, self.portal.listen);
-        match cell.filter(|cell| !cell.denies(&peer.initiator)) {
-            Some(cell) => Ok(ScsiSide::new(cell, guard, self.place.port.get(), login)),
-            None => Err(Closed::Protocol("the target went away, or shut its door, during login")),
-        }
+        cell.filter(|cell| !cell.denies(&login.peer.initiator))
+            .ok_or(Closed::Protocol("the target went away, or shut its door, during login"))
     }
 
     /// Takes a session over from its connection (RFC 7143 §6.3.4).

@@ -1,5 +1,5 @@
-//! Entry points for fuzz targets: any bytes in, and nothing out but that there was no panic and no
-//! memory out of proportion.
+//! Any bytes into the decoder, the login and the device server, without sockets: nothing is expected
+//! but that there is no panic. The fuzz targets do the same through the sockets.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,11 +21,11 @@ use crate::target::{Auth, AuthPolicy, BlockSize, ChapSecret, Identity, Lun, Targ
 const IQN: &str = "iqn.2026-11.example:t";
 const PORTAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 3260);
 const PORT: PortGroup = PortGroup { id: 1, relative_port: 1 };
-/// Most data-out a command of the fuzzer gets, in bytes.
+/// Most data-out a command gets here, in bytes.
 const MAX_DATA: u64 = 64 * 1024;
 
 /// A stream of PDUs; the first byte says which digests are in force.
-pub fn pdus(bytes: &[u8]) {
+fn pdus(bytes: &[u8]) {
     let Some((flags, stream)) = bytes.split_first() else { return };
     let mut input = Input::new(MAX_RECEIVE);
     input.digests = Digests { header: flags & 1 != 0, data: flags & 2 != 0 };
@@ -33,7 +33,7 @@ pub fn pdus(bytes: &[u8]) {
 }
 
 /// The requests of a login, to an open target, or with CHAP where the first byte is odd.
-pub fn login(bytes: &[u8]) {
+fn login(bytes: &[u8]) {
     let Some((flags, stream)) = bytes.split_first() else { return };
     let auth = if flags & 1 == 0 {
         Auth::Open
@@ -48,7 +48,7 @@ pub fn login(bytes: &[u8]) {
 }
 
 /// SCSI commands to a small volume: each 16 bytes of CDB, followed by the data-out it wants.
-pub fn scsi(mut bytes: &[u8]) {
+fn scsi(mut bytes: &[u8]) {
     let view = TargetView { target: Arc::new(target()), generation: 1, resets: Arc::default() };
     let registry = Registry::new(Levers::new(), EventLog::new());
     let id = NexusId { initiator: "iqn.2026-11.example:i".into(), isid: [0; 6], port: 1 };

@@ -15,8 +15,8 @@ mod chap;
 mod connection;
 mod directory;
 mod field;
-#[doc(hidden)]
-pub mod fuzzing;
+#[cfg(test)]
+mod fuzzing;
 mod login;
 mod options;
 mod pdu;

@@ -8,6 +8,7 @@ mod connections;
 mod faults;
 mod initiator;
 mod management;
+mod reservations;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
