@@ -32,7 +32,12 @@ pub struct Unit {
 impl Unit {
     /// A LUN of `size` bytes, with a serial of its own for its number.
     pub fn new(number: u16, size: u64) -> Self {
-        Self { number, serial: format!("81DaR$Qq/{number:03}"), volume: Volume::new(size) }
+        Self::on(number, Volume::new(size))
+    }
+
+    /// As [`Unit::new`], with this content.
+    pub fn on(number: u16, volume: Volume) -> Self {
+        Self { number, serial: format!("81DaR$Qq/{number:03}"), volume }
     }
 
     /// The name of its map in a node: `3`, NetApp's NAA prefix, the serial in hexadecimal.
