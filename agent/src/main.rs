@@ -53,6 +53,7 @@ async fn main() -> Result<()> {
         tokio::spawn(async move {
             // First, so that the controller is told what is so.
             coordinator.review().await;
+            coordinator.rehearse().await;
             if let Some(client) = fleet {
                 keep_in_sync(client, identity, coordinator, preflight).await;
             }

@@ -1,7 +1,7 @@
 //! What this host lacks, each with its cure: found at start, told once in the log and to the
 //! controller, and again to whoever stages a volume that needs it (hazard H15).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use agent_core::facts::{Daemon, HostFacts, KernelFeature, Probe, Program, Query};
 use agent_core::intent::{Stage, Usage};
@@ -120,6 +120,23 @@ pub struct Preflight {
     defects: Mutex<BTreeSet<Defect>>,
 }
 
+fn defect(need: Need, probe: Probe<()>) -> Option<Defect> {
+    let (what, cure) = need.text();
+    match probe {
+        Probe::Present(()) => None,
+        Probe::Absent => Some(Defect { need, text: format!("{what}: {cure}"), certain: true }),
+        Probe::Unknown(why) => {
+            let text = format!("it cannot be told whether {what} ({why}): if so, {cure}");
+            Some(Defect { need, text, certain: false })
+        }
+    }
+}
+
+/// What to observe for [`Preflight::learn_daemons`].
+pub fn daemons_query() -> Query {
+    Query { daemons: true, ..Query::default() }
+}
+
 /// What to observe for [`Preflight::learn`].
 pub fn query() -> Query {
     Query { host: true, ..Query::default() }
@@ -128,18 +145,20 @@ pub fn query() -> Query {
 impl Preflight {
     /// Takes note of what the host offers now.
     pub fn learn(&self, host: &HostFacts) {
-        let defect = |need: Need| {
-            let (what, cure) = need.text();
-            match need.probe(host) {
-                Probe::Present(()) => None,
-                Probe::Absent => Some(Defect { need, text: format!("{what}: {cure}"), certain: true }),
-                Probe::Unknown(why) => {
-                    let text = format!("it cannot be told whether {what} ({why}): if so, {cure}");
-                    Some(Defect { need, text, certain: false })
-                }
-            }
-        };
-        let seen: BTreeSet<Defect> = Need::ALL.into_iter().filter_map(defect).collect();
+        let seen = Need::ALL.into_iter().filter_map(|need| defect(need, need.probe(host)));
+        self.note(seen.collect());
+    }
+
+    /// Takes note of which daemons answer now; all else stays as it was seen last.
+    pub fn learn_daemons(&self, daemons: &BTreeMap<Daemon, Probe<()>>) {
+        let is_daemon = |need: &Need| matches!(need, Need::Daemon(_));
+        let kept: Vec<_> =
+            self.defects.lock().iter().filter(|defect| !is_daemon(&defect.need)).cloned().collect();
+        let seen = daemons.iter().filter_map(|(daemon, probe)| defect(Need::Daemon(*daemon), probe.clone()));
+        self.note(seen.chain(kept).collect());
+    }
+
+    fn note(&self, seen: BTreeSet<Defect>) {
         let mut known = self.defects.lock();
         for defect in seen.difference(&known) {
             tracing::warn!(defect = defect.text, "host defect");
@@ -212,7 +231,6 @@ pub fn needs_to_format(fs: FsType) -> [Need; 1] {
 mod tests {
     use super::*;
     use agent_core::facts::Unreadable;
-    use std::collections::BTreeMap;
 
     fn host(daemon: Probe<()>) -> HostFacts {
         HostFacts {
@@ -245,6 +263,19 @@ mod tests {
         assert!(preflight.require(&needs_to_format(FsType::Ext4)).is_ok(), "not looked for is not missing");
         preflight.learn(&host(Probe::Present(())));
         assert_eq!(preflight.protocols(), ["nfs", "iscsi"]);
+    }
+
+    #[test]
+    fn a_look_at_the_daemons_alone_changes_nothing_else() {
+        let preflight = Preflight::default();
+        preflight.learn(&host(Probe::Present(())));
+        let defects = preflight.defects();
+        assert!(defects.iter().any(|defect| defect.contains("mkfs.xfs")), "{defects:?}");
+        preflight.learn_daemons(&BTreeMap::from([(Daemon::Multipathd, Probe::Absent)]));
+        assert_eq!(preflight.defects().len(), defects.len() + 1);
+        assert!(preflight.require(ISCSI).is_err());
+        preflight.learn_daemons(&BTreeMap::from([(Daemon::Multipathd, Probe::Present(()))]));
+        assert_eq!(preflight.defects(), defects);
     }
 
     #[test]

@@ -232,3 +232,16 @@ async fn a_chap_secret_reaches_neither_journal_nor_log_nor_timeline() {
     text.push_str(&format!("{refused:?} {agent:?}"));
     assert!(!text.contains("canary"), "{text}");
 }
+
+#[tokio::test]
+async fn a_rehearsal_changes_nothing() {
+    let node = Node::default();
+    let state = tempfile::tempdir().unwrap();
+    let agent = agent(&node, state.path());
+    let stage = lun_volume(&node, 1, Data::Zeros);
+    assert!(agent.submit(Intent::Stage(stage)).await.result.is_ok());
+    let (applied, residue) = (node.applied(""), node.world.lock().residue());
+    agent.rehearse().await;
+    assert_eq!((node.applied(""), node.world.lock().residue()), (applied, residue));
+    assert_eq!(agent.journal().records().len(), 1);
+}

@@ -72,6 +72,8 @@ pub struct Query {
     pub content: bool,
     /// Also what this host offers (preflight).
     pub host: bool,
+    /// Also whether its daemons answer: what can change from one call to the next.
+    pub daemons: bool,
 }
 
 /// The answer to a [`Query`].
@@ -99,6 +101,8 @@ pub struct Facts {
     pub content: Probe<Content>,
     /// Where the query asked for it.
     pub host: Option<HostFacts>,
+    /// Daemons that answered, where the query asked for them.
+    pub daemons: Option<BTreeMap<Daemon, Probe<()>>>,
 }
 
 impl Facts {
@@ -114,6 +118,7 @@ impl Facts {
             map: Probe::Absent,
             content: Probe::unknown("not asked for"),
             host: None,
+            daemons: None,
         }
     }
 }

@@ -5,12 +5,15 @@
 //! on a thread of its own, never on the runtime's (which would wait for it at shutdown, and whose
 //! pool it would use up), under a key; while one is outstanding, no second one with that key starts.
 //!
+//! A thread whose call has returned is kept for the next one: most calls return at once, and a new
+//! thread costs more than they do. One whose call hangs is nobody's but the call's.
+//!
 //! A call that comes back late must not do late what nobody expects any more: it asks
 //! [`Claim::commit`] before the effect, which fails once the caller has left.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -87,6 +90,38 @@ impl Drop for Caller {
 #[derive(Debug, Clone, Default)]
 pub struct Bulkheads {
     outstanding: Arc<Mutex<HashSet<String>>>,
+    idle: Arc<Idle>,
+}
+
+/// Threads kept without work; a batch of steps seldom needs more.
+const KEPT: usize = 4;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Threads that wait for a call.
+#[derive(Debug, Default)]
+struct Idle(Mutex<Vec<mpsc::Sender<Job>>>);
+
+impl Idle {
+    /// Gives `job` to a waiting thread, or back.
+    fn offer(&self, job: Job) -> Option<Job> {
+        let Some(thread) = self.0.lock().pop() else { return Some(job) };
+        thread.send(job).err().map(|mpsc::SendError(job)| job)
+    }
+
+    /// Waits for the next job; `None` when enough others wait, or nobody can send one any more.
+    fn next(idle: &Weak<Self>) -> Option<Job> {
+        let (sender, receiver) = mpsc::channel();
+        {
+            let idle = idle.upgrade()?;
+            let mut waiting = idle.0.lock();
+            if waiting.len() >= KEPT {
+                return None;
+            }
+            waiting.push(sender);
+        }
+        receiver.recv().ok()
+    }
 }
 
 /// Frees the key when the call has returned, even by a panic.
@@ -133,10 +168,20 @@ impl Bulkheads {
             // Nobody receives it when the caller has left: then it is of no use.
             let _unheard = sender.send(value);
         };
-        thread::Builder::new()
-            .name("bulkhead".into())
-            .spawn(body)
-            .map_err(|source| BulkheadError::NoThread { what: what.clone(), source })?;
+        if let Some(job) = self.idle.offer(Box::new(body)) {
+            let idle = Arc::downgrade(&self.idle);
+            let work = move || {
+                let mut next = Some(job);
+                while let Some(job) = next {
+                    job();
+                    next = Idle::next(&idle);
+                }
+            };
+            thread::Builder::new()
+                .name("bulkhead".into())
+                .spawn(work)
+                .map_err(|source| BulkheadError::NoThread { what: what.clone(), source })?;
+        }
         let mut answer = tokio::time::timeout_at(deadline.into(), &mut receiver).await;
         if answer.is_err() && !caller.abandon() {
             answer = tokio::time::timeout(AFTER_COMMIT, &mut receiver).await;
@@ -151,8 +196,6 @@ impl Bulkheads {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
-
     use super::*;
 
     fn soon() -> Instant {
@@ -171,6 +214,24 @@ mod tests {
         assert!(matches!(hung, Err(BulkheadError::Overdue { .. })));
         assert!(matches!(bulkheads.run("umount /a", later(), |_| ()).await, Err(BulkheadError::Occupied(_))));
         assert_eq!(bulkheads.run("umount /b", later(), |_| 7).await.unwrap(), 7);
+        drop(release);
+    }
+
+    #[tokio::test]
+    async fn calls_that_return_share_a_thread_and_one_that_hangs_keeps_its_own() {
+        let bulkheads = Bulkheads::default();
+        let (release, held) = mpsc::channel::<()>();
+        let hung = bulkheads.run("umount /a", soon(), move |_| held.recv().is_ok());
+        hung.await.unwrap_err();
+        let mut threads = HashSet::new();
+        for round in 0..20 {
+            let (tell, told) = tokio::sync::oneshot::channel();
+            let call = move |_: &Claim| tell.send(thread::current().id()).unwrap();
+            bulkheads.run(format!("call {round}"), later(), call).await.unwrap();
+            threads.insert(told.await.unwrap());
+        }
+        // The one that answered may still be on its way to wait when the next call comes.
+        assert!(threads.len() <= KEPT + 1, "{threads:?}");
         drop(release);
     }
 

@@ -46,16 +46,6 @@ pub enum Event {
     Lost,
 }
 
-impl Event {
-    /// Whether it may tell of a disk or a map.
-    fn is_of_block_device(&self) -> bool {
-        match self {
-            Self::Device { subsystem, .. } => subsystem == "block",
-            Self::Lost => true,
-        }
-    }
-}
-
 /// An open subscription.
 #[derive(Debug)]
 pub struct Uevents {
@@ -85,7 +75,7 @@ impl Uevents {
         Ok(Self { socket: sys::readable(socket).map_err(UeventError)?, buffer: vec![0; LARGEST_EVENT] })
     }
 
-    /// The next event, or `None` at the deadline.
+    /// The next event of a block device, or `None` at the deadline.
     ///
     /// # Errors
     /// [`UeventError`].
@@ -108,7 +98,11 @@ impl Uevents {
                 Ok(Err(error)) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Event::Lost),
                 Ok(Err(error)) => return Err(UeventError(error)),
                 Ok(Ok(length)) => {
-                    if let Some(event) = parse(buffer.get(..length).unwrap_or_default()) {
+                    let packet = buffer.get(..length).unwrap_or_default();
+                    // An attach sends many events of hosts, targets and queues: they are not read.
+                    if mentions_block(packet)
+                        && let Some(event) = parse(packet)
+                    {
                         return Ok(event);
                     }
                 }
@@ -149,14 +143,15 @@ impl Uevents {
                 return Ok(None);
             }
             let until = deadline.min(Instant::now() + heartbeat);
-            while let Some(event) = self.next(until).await? {
-                if event.is_of_block_device() {
-                    self.forget_burst();
-                    break;
-                }
+            if self.next(until).await?.is_some() {
+                self.forget_burst();
             }
         }
     }
+}
+
+fn mentions_block(packet: &[u8]) -> bool {
+    packet.split(|byte| *byte == 0).any(|field| field == b"SUBSYSTEM=block")
 }
 
 /// Reads `action@path\0KEY=VALUE\0…`; `None` for what is not the kernel's (udev's own messages).
@@ -184,6 +179,12 @@ mod tests {
             subsystem: "block".into(),
         };
         assert_eq!(parse(packet), Some(wanted));
+    }
+
+    #[test]
+    fn only_events_of_block_devices_wake() {
+        assert!(mentions_block(b"add@/devices/x\0ACTION=add\0SUBSYSTEM=block\0SEQNUM=7\0"));
+        assert!(!mentions_block(b"add@/devices/x\0ACTION=add\0SUBSYSTEM=scsi_host\0NAME=block\0"));
     }
 
     #[test]

@@ -167,16 +167,16 @@ impl<H: Host> Coordinator<H> {
             let query = plan::query(flight.intent, flight.record.as_ref(), &flight.progress);
             let facts = self.observe(&query, flight.timeline).await?;
             let watch = Watch::start();
-            tracing::debug!(round, "facts:\n{facts}");
+            tracing::trace!(round, "facts:\n{facts}");
             flight.mounted = !facts.mounts.is_empty();
             self.count_paths(flight, &facts);
             let plan = plan::plan(flight.intent, &facts, flight.record.as_ref(), &flight.progress)?;
-            tracing::info!(round, volume = %flight.intent.volume(), %plan, "plan");
+            next = plan.to_string();
+            tracing::info!(round, volume = %flight.intent.volume(), plan = next, "plan");
             flight.timeline.add("(plan)", watch.spent());
             if plan.is_fulfilled() {
                 return Ok(());
             }
-            next = plan.to_string();
             self.run(plan, flight).await?;
         }
         Err(Failure::Unsettled { rounds: budget::MAX_ROUNDS, next })
@@ -240,8 +240,15 @@ impl<H: Host> Coordinator<H> {
     }
 
     async fn require(&self, needs: &[Need], timeline: &mut Timeline) -> Result<(), Failure> {
-        // A daemon may have stopped since, and the cure of a defect may have been applied.
-        if needs.iter().any(|need| need.may_vanish()) || self.preflight.require(needs).is_err() {
+        // A daemon may have stopped since.
+        if needs.iter().any(|need| need.may_vanish()) {
+            let facts = self.observe(&preflight::daemons_query(), timeline).await?;
+            if let Some(daemons) = &facts.daemons {
+                self.preflight.learn_daemons(daemons);
+            }
+        }
+        // The cure of a defect may have been applied.
+        if self.preflight.require(needs).is_err() {
             let facts = self.observe(&preflight::query(), timeline).await?;
             if let Some(host) = &facts.host {
                 self.preflight.learn(host);

@@ -14,6 +14,7 @@ mod flight;
 mod host;
 mod linux;
 mod phases;
+mod rehearsal;
 mod report;
 mod single_flight;
 mod targets;

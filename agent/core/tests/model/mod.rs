@@ -317,6 +317,7 @@ impl World {
         }
         facts.map = map_fact.map_or(Probe::Absent, Probe::Present);
         facts.host = query.host.then(fit_host);
+        facts.daemons = query.daemons.then(|| fit_host().daemons);
         facts
     }
 

@@ -67,10 +67,7 @@ pub async fn await_map(
     deadline: Instant,
 ) -> Result<MapFact, AssemblyError> {
     let mut uevents = Uevents::subscribe()?;
-    let look = |wanted: usize| {
-        let map = map::find(root, wwid)?;
-        Ok::<_, AssemblyError>(map.filter(|map| map.usable.len() >= wanted))
-    };
+    let look = |wanted: usize| Ok::<_, AssemblyError>(map::find_usable(root, wwid, wanted)?);
     let soon = deadline.min(Instant::now() + window);
     let mut first = uevents.await_until(soon, HEARTBEAT, || look(1)).await?;
     if first.is_none() && !may_come(root, wwid)? {

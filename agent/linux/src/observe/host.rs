@@ -25,14 +25,6 @@ const DAEMON_LIMIT: Duration = Duration::from_secs(2);
 pub(super) async fn observe(root: &HostRoot) -> Result<HostFacts, ObserveError> {
     let kernel = uname().map_err(|errno| failed("the kernel's release", errno))?;
     let kernel = kernel.release().to_string_lossy().into_owned();
-    let multipathd = match socket::ask("show daemon", Instant::now() + DAEMON_LIMIT).await {
-        Ok(_answer) => Probe::Present(()),
-        Err(error @ socket::MultipathdError::NotRunning(_)) => {
-            tracing::debug!(%error, "multipathd");
-            Probe::Absent
-        }
-        Err(error) => unknown(&error),
-    };
     let features = [
         (KernelFeature::Nfs, "nfs4", "nfsv4"),
         (KernelFeature::IscsiTcp, "", "iscsi_tcp"),
@@ -48,13 +40,26 @@ pub(super) async fn observe(root: &HostRoot) -> Result<HostFacts, ObserveError> 
     Ok(HostFacts {
         addresses: addresses()?,
         initiator: initiator(root),
-        daemons: BTreeMap::from([(Daemon::Iscsid, iscsid(root)), (Daemon::Multipathd, multipathd)]),
+        daemons: daemons(root).await,
         kernel_features: features
             .map(|(feature, filesystem, module)| (feature, kernel_feature(root, &kernel, filesystem, module)))
             .into(),
         programs: programs.map(|(name, program)| (name, present(program.find(root).is_some()))).into(),
         kernel,
     })
+}
+
+/// Which daemons answer now.
+pub(super) async fn daemons(root: &HostRoot) -> BTreeMap<Daemon, Probe<()>> {
+    let multipathd = match socket::ask("show daemon", Instant::now() + DAEMON_LIMIT).await {
+        Ok(_answer) => Probe::Present(()),
+        Err(error @ socket::MultipathdError::NotRunning(_)) => {
+            tracing::debug!(%error, "multipathd");
+            Probe::Absent
+        }
+        Err(error) => unknown(&error),
+    };
+    BTreeMap::from([(Daemon::Iscsid, iscsid(root)), (Daemon::Multipathd, multipathd)])
 }
 
 fn present(is_there: bool) -> Probe<()> {

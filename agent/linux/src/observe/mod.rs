@@ -75,6 +75,9 @@ pub(crate) async fn observe(
     if query.host {
         facts.host = Some(host::observe(root).await?);
     }
+    if query.daemons {
+        facts.daemons = Some(host::daemons(root).await);
+    }
     Ok(facts)
 }
 

@@ -111,12 +111,12 @@ impl OpenDevice {
 fn content(file: BorrowedFd<'_>, device: DeviceNumber, size: u64) -> Result<Content, ProbeError> {
     let ranges = signature_areas(size);
     let mut areas = Areas::new(size);
-    let mut memory = Vec::new();
+    let mut memory = Memory::new()?;
     for range in &ranges {
-        let bytes = read(file, *range, &mut memory)?;
-        // Zeros bear no mark; most of what is read is zeros, and copying them is most of the work.
-        if !is_zero(bytes) {
-            areas.add(range.offset, bytes.to_vec());
+        // In pieces, through one small buffer: megabytes of fresh memory cost more than the reading.
+        for piece in pieces(*range) {
+            let bytes = read(file, piece, &mut memory)?;
+            areas.add(piece.offset, bytes);
         }
     }
     if let Some(content) = areas.recognise() {
@@ -128,24 +128,48 @@ fn content(file: BorrowedFd<'_>, device: DeviceNumber, size: u64) -> Result<Cont
     Ok(Content::Blank(BlankScan { device, size, areas: ranges }))
 }
 
-fn is_zero(bytes: &[u8]) -> bool {
-    const ZEROS: [u8; 4096] = [0; 4096];
-    bytes.chunks(ZEROS.len()).all(|chunk| ZEROS.get(..chunk.len()) == Some(chunk))
+/// A range in stretches of at most [`PIECE`].
+fn pieces(range: ByteRange) -> impl Iterator<Item = ByteRange> {
+    let end = range.offset + range.length;
+    let starts = std::iter::successors(Some(range.offset), |offset| offset.checked_add(PIECE));
+    starts
+        .take_while(move |offset| *offset < end)
+        .map(move |offset| ByteRange { offset, length: PIECE.min(end - offset) })
 }
 
-/// All of a range, or an error. `memory` is used again for the next range.
-fn read<'a>(file: BorrowedFd<'_>, range: ByteRange, memory: &'a mut Vec<u8>) -> Result<&'a [u8], ProbeError> {
-    let failed = |source: io::Error| ProbeError::Read { offset: range.offset, length: range.length, source };
-    let too_large = |_| failed(io::ErrorKind::InvalidInput.into());
-    let length = usize::try_from(range.length).map_err(too_large)?;
-    let alignment = usize::try_from(ALIGNMENT).map_err(too_large)?;
-    // O_DIRECT wants memory aligned as the device's blocks are (open(2), NOTES).
-    if memory.len() < length + alignment {
-        *memory = vec![0; length + alignment];
+/// Bytes read at once.
+const PIECE: u64 = 256 << 10;
+
+/// Room for one piece, aligned as O_DIRECT wants it: as the device's blocks are (open(2), NOTES).
+struct Memory {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Memory {
+    fn new() -> Result<Self, ProbeError> {
+        let too_large = |_| Self::too_large();
+        let length = usize::try_from(PIECE).map_err(too_large)?;
+        let alignment = usize::try_from(ALIGNMENT).map_err(too_large)?;
+        let bytes = vec![0; length + alignment];
+        let start = bytes.as_ptr().align_offset(alignment);
+        Ok(Self { bytes, start })
     }
-    let start = memory.as_ptr().align_offset(alignment);
-    let buffer =
-        memory.get_mut(start..start + length).ok_or_else(|| failed(io::ErrorKind::OutOfMemory.into()))?;
+
+    fn piece(&mut self, length: u64) -> Option<&mut [u8]> {
+        let end = self.start.checked_add(usize::try_from(length).ok()?)?;
+        self.bytes.get_mut(self.start..end)
+    }
+
+    fn too_large() -> ProbeError {
+        ProbeError::Read { offset: 0, length: PIECE, source: io::ErrorKind::OutOfMemory.into() }
+    }
+}
+
+/// All of a piece, or an error.
+fn read<'a>(file: BorrowedFd<'_>, range: ByteRange, memory: &'a mut Memory) -> Result<&'a [u8], ProbeError> {
+    let failed = |source: io::Error| ProbeError::Read { offset: range.offset, length: range.length, source };
+    let buffer = memory.piece(range.length).ok_or_else(Memory::too_large)?;
     let mut done = 0;
     while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
         let at = range.offset + u64::try_from(done).unwrap_or(u64::MAX);

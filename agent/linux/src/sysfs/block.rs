@@ -41,6 +41,14 @@ pub fn dm_devices(root: &HostRoot) -> Result<Vec<DmDevice>, SysfsError> {
     Ok(devices)
 }
 
+/// Whether there is any dm device.
+///
+/// # Errors
+/// See [`SysfsError`].
+pub fn has_dm_device(root: &HostRoot) -> Result<bool, SysfsError> {
+    Ok(names(&root.sys("block"))?.iter().any(|name| name.starts_with("dm-")))
+}
+
 /// One dm device, by its kernel name; `None` when it is not there.
 ///
 /// # Errors
@@ -104,6 +112,14 @@ pub fn number(root: &HostRoot, kernel_name: &str) -> Result<Option<DeviceNumber>
 pub fn size(root: &HostRoot, kernel_name: &str) -> Result<Option<u64>, SysfsError> {
     let sectors: Option<u64> = parsed(&root.sys("block").join(kernel_name).join("size"))?;
     Ok(sectors.and_then(|sectors| sectors.checked_mul(SECTOR)))
+}
+
+/// Devices of a dm device's table.
+///
+/// # Errors
+/// See [`SysfsError`].
+pub fn slaves(root: &HostRoot, kernel_name: &str) -> Result<Vec<String>, SysfsError> {
+    names(&root.sys("block").join(kernel_name).join("slaves"))
 }
 
 /// Devices stacked on a block device.
