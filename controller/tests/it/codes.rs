@@ -201,3 +201,22 @@ async fn a_size_no_array_has_is_refused_as_such_on_every_driver() {
     }
     assert!(!running.log().contains("panicked"));
 }
+
+#[tokio::test]
+async fn a_filesystem_on_a_lun_for_several_nodes_is_invalid_also_beside_a_backend_that_could() {
+    let array = OntapArray::start(&[]).await;
+    let running = Running::start().await;
+    for driver in ["ontap-nas", "ontap-san"] {
+        running.create_backend(&array.backend(driver, &json!({}))).await.unwrap();
+    }
+    for mode in [Mode::MultiNodeMultiWriter, Mode::MultiNodeReaderOnly] {
+        let mut request = claim("pvc-1", &[("backendType", "ontap-san"), ("fsType", "ext4")]);
+        request.volume_capabilities = vec![mount(mode)];
+        let refused = running.create(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        assert!(refused.message().contains("one node at a time"), "{}", refused.message());
+    }
+    // What no pool offers is another matter.
+    let refused = running.create(claim("pvc-1", &[("media", "tape")])).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+}

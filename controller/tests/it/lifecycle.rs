@@ -106,6 +106,95 @@ async fn access_that_was_lost_on_the_array_is_given_again_by_the_next_publish() 
     assert_eq!(admitted(&array, "trident_pvc_1").await, ["10.0.0.1"]);
 }
 
+/// Path of the rules of a policy.
+async fn rules_of(array: &OntapArray, policy: &str) -> String {
+    let found = array.records(&format!("protocols/nfs/export-policies?name={policy}&fields=id")).await;
+    format!("protocols/nfs/export-policies/{}/rules", found[0]["id"])
+}
+
+fn rule(client: &str, rw: &str) -> Value {
+    json!({"clients": [{"match": client}], "protocols": ["nfs"], "ro_rule": ["any"], "rw_rule": [rw], "superuser": ["any"]})
+}
+
+#[tokio::test]
+async fn a_policy_that_somebody_else_made_or_uses_is_not_adopted() {
+    let array = OntapArray::start(&[]).await;
+    let running = Running::start().await;
+    running.create_backend(&array.backend("ontap-nas", &json!({"autoExportPolicy": true}))).await.unwrap();
+    running.register("n1", "10.0.0.1").await;
+    let policy = |name: &str| json!({"name": name, "svm": {"name": "svm1"}});
+    let make = async |name: &str| {
+        array.change(Method::POST, "protocols/nfs/export-policies", policy(name)).await;
+    };
+    // One with a rule that we do not write.
+    make("trident_pvc_1").await;
+    let path = rules_of(&array, "trident_pvc_1").await;
+    array.change(Method::POST, &path, rule("10.0.0.0/8", "any")).await;
+    // An empty one, which keeps everybody out of somebody's volume: our rules would let our nodes in.
+    make("trident_pvc_2").await;
+    let theirs = json!({"name": "theirs", "svm": {"name": "svm1"}, "aggregates": [{"name": "aggr1"}], "size": 1 << 30,
+        "nas": {"path": "/theirs", "export_policy": {"name": "trident_pvc_2"}}});
+    array.change(Method::POST, "storage/volumes", theirs).await;
+    for (claimed, trace) in [("pvc-1", "10.0.0.0/8"), ("pvc-2", "volume theirs uses it")] {
+        let refused = running.create(claim(claimed, &[])).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+        assert!(refused.message().contains(trace), "{}", refused.message());
+    }
+    assert_eq!(admitted(&array, "trident_pvc_1").await, ["10.0.0.0/8"], "it is as it was");
+    assert_eq!(admitted(&array, "trident_pvc_2").await, Vec::<String>::new());
+    // One that an earlier attempt of ours left.
+    make("trident_pvc_3").await;
+    running.create(claim("pvc-3", &[])).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_rules_of_our_own_policy_converge_and_strangers_keep_no_revoked_node_in() {
+    let array = OntapArray::start(&[]).await;
+    let running = Running::start().await;
+    running.create_backend(&array.backend("ontap-nas", &json!({"autoExportPolicy": true}))).await.unwrap();
+    running.register("n1", "10.0.0.1").await;
+    running.create(claim("pvc-1", &[])).await.unwrap();
+    let path = rules_of(&array, "trident_pvc_1").await;
+    // The array takes the first rule that matches: this one would shut the node out.
+    array.change(Method::POST, &path, rule("10.0.0.1", "never")).await;
+    running.publish("pvc-1", "n1").await.unwrap();
+    let rules = array.records(&format!("{path}?fields=clients,rw_rule")).await;
+    assert_eq!((rules.len(), &rules[0]["rw_rule"][0]), (1, &json!("any")), "{rules:?}");
+    // An administrator's rule stays, and the node has access by it: revoking must not say OK.
+    array.change(Method::POST, &path, rule("10.0.0.0/24", "any")).await;
+    let refused = running.unpublish("pvc-1", "n1").await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    assert!(refused.message().contains("10.0.0.0/24"), "{}", refused.message());
+    assert_eq!(admitted(&array, "trident_pvc_1").await, ["10.0.0.0/24"]);
+    let index = array.records(&format!("{path}?fields=index")).await[0]["index"].clone();
+    array.change(Method::DELETE, &format!("{path}/{index}"), json!({})).await;
+    running.unpublish("pvc-1", "n1").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_igroup_of_the_nodes_name_without_our_mark_is_not_adopted() {
+    let array = OntapArray::start(&[]).await;
+    let running = Running::start().await;
+    running.create_backend(&array.backend("ontap-san", &json!({}))).await.unwrap();
+    running.register("n1", "10.0.0.1").await;
+    running.create(claim("pvc-1", &[])).await.unwrap();
+    running.publish("pvc-1", "n1").await.unwrap();
+    let made = array.records("protocols/san/igroups?fields=name,comment").await;
+    assert!(made[0]["comment"].as_str().unwrap().contains("n1"), "{made:?}");
+    running.unpublish("pvc-1", "n1").await.unwrap();
+    assert_eq!(array.records("protocols/san/igroups").await, Vec::<Value>::new());
+    // Somebody else's, whose initiator would see what is mapped to it.
+    let theirs = json!({"name": made[0]["name"], "svm": {"name": "svm1"}, "protocol": "iscsi", "os_type": "linux",
+        "initiators": [{"name": iqn("stranger")}]});
+    array.change(Method::POST, "protocols/san/igroups", theirs).await;
+    let refused = running.publish("pvc-1", "n1").await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    assert!(refused.message().contains("igroup n1-"), "{}", refused.message());
+    let igroups = array.records("protocols/san/igroups?fields=initiators.name").await;
+    assert_eq!(igroups[0]["initiators"], json!([{"name": iqn("stranger")}]), "it is as it was");
+    assert_eq!(array.records("protocols/san/lun-maps").await, Vec::<Value>::new());
+}
+
 #[tokio::test]
 async fn with_the_administrators_own_policy_a_node_is_let_in_or_told_what_is_missing() {
     let array = OntapArray::start(&["10.0.0.0/24"]).await;
