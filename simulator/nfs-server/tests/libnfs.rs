@@ -78,10 +78,11 @@ async fn a_file_copied_in_is_listed_and_comes_out_as_it_went_in() {
     let svm = Svm::start("127.0.0.1", AuthRule::Any).await;
     let scratch = tempfile::tempdir().unwrap();
     let original = scratch.path().join("original");
-    // Several of libnfs' transfers, and an odd end.
-    let bytes = content((5 << 20) + 4097);
-    std::fs::write(&original, &bytes).unwrap();
-    for version in VERSIONS {
+    // Several transfers, and an odd end. With version 4, `nfs-cp` of libnfs 4.0 refuses to send a
+    // write of more than its 4 KiB of call buffer; it reads files of any length.
+    for (version, length) in VERSIONS.into_iter().zip([(5 << 20) + 4097, 3001]) {
+        let bytes = content(length);
+        std::fs::write(&original, &bytes).unwrap();
         let name = format!("/file-{version}");
         let url = svm.url(&name, version);
         let copied = run("nfs-cp", &[original.to_str().unwrap(), &url]).await;

@@ -29,6 +29,8 @@ const BADSESSION: u32 = 10052;
 const SEQUENCE_POS: u32 = 10064;
 const NOT_IN_SESSION: u32 = 10071;
 const FALSE_RETRY: u32 = 10076;
+/// NFS4ERR_REP_TOO_BIG_TO_CACHE
+const TOO_BIG_TO_KEEP: u32 = 10067;
 const BAD_STATEID: u32 = 10025;
 const ANONYMOUS: [u8; 16] = [0; 16];
 
@@ -84,6 +86,7 @@ async fn a_file_is_made_written_read_and_closed_in_a_session() {
     let data = vec![7; 100_000];
     assert_eq!(one.write(&file, &state, &data).await, 0);
     assert_eq!(one.read(&file, &state).await, Ok((true, data.clone())));
+    assert_eq!(one.read_keeping(&file, &state, true).await, Err(TOO_BIG_TO_KEEP));
     assert_eq!(one.close(&file, &state).await, 0);
     assert_eq!(one.close(&file, &state).await, BAD_STATEID);
     assert_eq!(one.write(&file, &state, &data).await, BAD_STATEID);

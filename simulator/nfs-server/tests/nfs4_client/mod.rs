@@ -178,8 +178,13 @@ impl Session {
 
     /// As [`Self::run`], SEQUENCE not looked at.
     pub(crate) async fn try_run(&mut self, ops: Ops) -> Reply {
+        self.run_keeping(ops, true).await
+    }
+
+    /// As [`Self::try_run`]; `keep` asks the server to keep the reply for a retransmission.
+    async fn run_keeping(&mut self, ops: Ops, keep: bool) -> Reply {
         self.sequence += 1;
-        let args = self.compound(ops, true);
+        let args = self.compound(ops, keep);
         Reply::parse(self.client.call(NFS4, 1, args).await)
     }
 
@@ -228,12 +233,23 @@ impl Session {
         self.run(ops).await.status
     }
 
+    /// All of the file. Nobody has a server keep what can be read again.
     pub(crate) async fn read(&mut self, file: &[u8], state: &[u8]) -> Result<(bool, Vec<u8>), u32> {
+        self.read_keeping(file, state, false).await
+    }
+
+    pub(crate) async fn read_keeping(
+        &mut self,
+        file: &[u8],
+        state: &[u8],
+        keep: bool,
+    ) -> Result<(bool, Vec<u8>), u32> {
         let ops = Ops::default().op(PUTFH, |args| args.bytes(file)).op(READ, |mut args| {
             args.0.extend(state);
             args.long(0).word(1 << 20)
         });
-        let mut reply = self.run(ops).await;
+        let mut reply = self.run_keeping(ops, keep).await;
+        reply.ok(SEQUENCE).take(16 + 5 * 4);
         reply.ok(PUTFH);
         match reply.next(READ) {
             0 => Ok((reply.results.word() == 1, reply.results.bytes())),
