@@ -11,6 +11,7 @@ use crate::command::{cargo, has_cargo_subcommand, run, workspace};
 use crate::fuzz;
 use crate::packages::{FOR_NODES, FOR_TESTS, ensure};
 use crate::report::Report;
+use crate::strangers::{self, Strangers};
 
 /// Packages whose tests start worker nodes.
 const NODE_LEVEL: &[&str] = &["integration", "vm"];
@@ -34,6 +35,7 @@ pub(crate) fn test(yes: bool, fast: bool) -> Result<()> {
         require_root("tests on worker nodes make network namespaces and taps")?;
     }
     build()?;
+    let strangers = strangers::prepare()?;
     let skipped = |command: &mut Command| {
         for package in NODE_LEVEL {
             command.args(["--exclude", package]);
@@ -43,6 +45,9 @@ pub(crate) fn test(yes: bool, fast: bool) -> Result<()> {
     if has_cargo_subcommand("nextest") {
         let mut nextest = cargo();
         nextest.args(["nextest", "run", "--workspace"]);
+        if let Strangers::Ready(venv) = &strangers {
+            nextest.args(["--run-ignored", "all"]).env(strangers::VENV, venv);
+        }
         if fast {
             skipped(&mut nextest);
         }
@@ -60,6 +65,9 @@ pub(crate) fn test(yes: bool, fast: bool) -> Result<()> {
         NODE_LEVEL.iter().for_each(|package| {
             plain.args(["--exclude", package]);
         });
+        if let Strangers::Ready(venv) = &strangers {
+            plain.args(["--", "--include-ignored"]).env(strangers::VENV, venv);
+        }
         run(&mut plain)?;
         if !fast {
             let mut nodes = cargo();
@@ -74,6 +82,10 @@ pub(crate) fn test(yes: bool, fast: bool) -> Result<()> {
     match report {
         Some(report) => println!("{report}\nand the examples in the documentation: all as they say"),
         None => println!("counts stand after each file above; with cargo-nextest they are added up here"),
+    }
+    if let Strangers::Missing(reason) = strangers {
+        let tests = strangers::count()?;
+        println!("not run: {tests} tests by clients that could not be downloaded: {reason}");
     }
     if fast {
         println!("not run: the tests on worker nodes ({}); run without --fast", NODE_LEVEL.join(", "));

@@ -9,6 +9,7 @@ mod command;
 mod fuzz;
 mod packages;
 mod report;
+mod strangers;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -72,6 +73,12 @@ enum Chore {
         /// One of `fuzz/fuzz_targets`; all of them if not given
         target: Option<String>,
     },
+    /// Only the tests by clients that others wrote, with all that they say
+    Strangers {
+        /// Install missing Debian packages without asking
+        #[arg(long)]
+        yes: bool,
+    },
     /// Worker nodes by hand: `vm image`, `vm run -- COMMAND`
     Vm {
         /// Install missing Debian packages without asking
@@ -113,6 +120,7 @@ fn main() -> ExitCode {
         Chore::Fuzz { yes, seconds, target } => {
             fuzz::fuzz(yes, std::time::Duration::from_secs(seconds), target.as_deref())
         }
+        Chore::Strangers { yes } => strangers::strangers(yes),
         Chore::Vm { yes, rest } => chores::vm(yes, &rest),
     };
     match outcome {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
-use crate::command::workspace;
+use crate::command::target_directory;
 
 /// Where nextest writes its JUnit report (`.config/nextest.toml`).
 const JUNIT: &str = "nextest/default/junit.xml";
@@ -30,8 +29,7 @@ impl Report {
     /// # Errors
     /// When there is none, or only that of an earlier run.
     pub(crate) fn since(started: SystemTime) -> Result<Self> {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-        let path = target.unwrap_or_else(|| workspace().join("target")).join(JUNIT);
+        let path = target_directory().join(JUNIT);
         let shown = path.display();
         let written = path.metadata().and_then(|file| file.modified());
         if written.with_context(|| format!("nextest left no report at {shown}"))? < started {

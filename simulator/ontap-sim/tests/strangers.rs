@@ -1,0 +1,75 @@
+//! Judged by clients that others wrote, unmodified and from the Python package index: the REST
+//! library's classes, and the playbook an administrator would write.
+//!
+//! `cargo xtask test` and `cargo xtask strangers` install them into a venv and say where it is; what
+//! they do is in `strangers/`. Each test has an array of its own.
+
+// Helpers of tests fail the test that called them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use ontap_sim::OntapSim;
+use serde_json::Value;
+use support::configuration;
+use tokio::process::Command;
+
+/// What the scripts of the REST library must reach: calls, and classes they are made on.
+const LEAST: (u64, u64) = (150, 18);
+
+/// Where the clients are installed.
+fn venv() -> PathBuf {
+    let named = std::env::var_os("STRANGERS_VENV");
+    PathBuf::from(
+        named.expect("STRANGERS_VENV names the venv; `cargo xtask strangers` makes it and runs this"),
+    )
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/strangers")
+}
+
+/// An array and the file with its CA certificate.
+async fn start() -> (OntapSim, tempfile::TempDir) {
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    let directory = tempfile::tempdir().unwrap();
+    let ca_out = Some(directory.path().join("ca.pem"));
+    (OntapSim::start(ontap_sim::Configuration { ca_out, ..configuration() }).await.unwrap(), directory)
+}
+
+/// Runs a program of the venv in `directory`; answers whether it succeeded and what it printed.
+async fn client(program: &str, arguments: &[&str], directory: &Path, sim: &OntapSim) -> (bool, String) {
+    let mut command = Command::new(venv().join("bin").join(program));
+    command.args(arguments).current_dir(directory).kill_on_drop(true);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("HOME", directory).env("TMPDIR", directory);
+    command.env("PATH", format!("{}:/usr/bin:/bin", venv().join("bin").display()));
+    command.env("SIM_MANAGEMENT", sim.management().to_string());
+    // An array on loopback is not reached through a proxy, nor judged by the machine's own list of CAs.
+    for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+        command.env_remove(name);
+    }
+    let ca = directory.join("ca.pem");
+    command.env("REQUESTS_CA_BUNDLE", &ca).env("SSL_CERT_FILE", &ca);
+    let output = command.output().await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs clients from the Python package index: cargo xtask strangers"]
+async fn the_rest_library_does_with_each_class_what_its_script_says() {
+    let (sim, directory) = start().await;
+    let run = scripts().join("rest_client/run.py");
+    let (management, ca) = (sim.management().to_string(), directory.path().join("ca.pem"));
+    let arguments = [run.to_str().unwrap(), &management, ca.to_str().unwrap()];
+    let (good, said) = client("python", &arguments, directory.path(), &sim).await;
+    println!("{said}");
+    assert!(good, "a script failed");
+    let counts: Value = serde_json::from_str(said.trim_end().lines().last().unwrap()).unwrap();
+    let count = |name: &str| counts[name].as_u64().unwrap();
+    assert_eq!(count("failed"), 0);
+    assert!((count("calls"), count("classes")) >= LEAST && count("classes") >= LEAST.1, "{counts}");
+    sim.stop().await;
+}
