@@ -321,6 +321,12 @@ async fn version_zero_confirms_its_opens_and_numbers_them() {
     let mut reply = compound(&mut client, 0, confirm(6, state.clone())).await;
     reply.ok(PUTFH);
     assert_eq!(reply.ok(OPEN_CONFIRM).take(16), confirmed);
+    let absent = Ops::default().plain(PUTROOTFH).lookup("v").op(OPEN, |args| {
+        args.word(7).word(3).word(0).long(id).bytes(b"opener").word(0).word(0).bytes(b"absent")
+    });
+    for _ in 0..2 {
+        assert_eq!(compound(&mut client, 0, absent.clone()).await.status, 2, "NFS4ERR_NOENT, also again");
+    }
     assert_eq!(compound(&mut client, 0, open(9)).await.status, 10026, "NFS4ERR_BAD_SEQID");
 }
 

@@ -8,10 +8,9 @@ use bytes::Bytes;
 
 use crate::handle::FileHandle;
 use crate::nfs4::Nfs4;
-use crate::nfs4::operation::{LockerArguments, Operation, number};
+use crate::nfs4::operation::{Operation, number};
 use crate::nfs4::state::{
-    Begun, ChannelLimits, ClientId, Conflict, LockFailure, OwnerKey, SequenceRequest, SessionId, StateId,
-    Turn,
+    Begun, ChannelLimits, ClientId, Conflict, LockFailure, SequenceRequest, SessionId, StateId,
 };
 use crate::nfs4::status::Status;
 use crate::rpc::{Caller, Refusal};
@@ -24,7 +23,7 @@ const MAX_OPERATIONS: u32 = 128;
 /// Replies no longer than this are kept whether the client asks for it or not.
 const KEPT_ANYWAY: usize = 2048;
 /// Room that the result of an operation without bulk data fits.
-const RESULT_ROOM: usize = 512;
+pub(super) const RESULT_ROOM: usize = 512;
 /// As much of a request as tells it from another one.
 const FINGERPRINT: usize = 1024;
 /// Largest v4.0 request looked at for operations that must run once; above are WRITEs.
@@ -283,7 +282,7 @@ impl Compound<'_> {
         status
     }
 
-    fn require_room(&self, end: usize) -> Result<(), Status> {
+    pub(super) fn require_room(&self, end: usize) -> Result<(), Status> {
         let Some(session) = &self.session else { return Ok(()) };
         let length = end.saturating_sub(self.start);
         if length > session.limits.response as usize {
@@ -293,66 +292,6 @@ impl Compound<'_> {
             return Err(Status::ReplyTooBigToCache);
         }
         Ok(())
-    }
-
-    /// With v4.0, an operation of a numbered owner runs when it is the owner's turn; else at once.
-    fn execute_in_turn(&mut self, operation: Operation, to: &mut Encoder) -> Result<(), Failure> {
-        if !operation.is_idempotent() {
-            self.require_room(to.len() + RESULT_ROOM)?;
-        }
-        let Some((client, owner, seqid)) = self.turn_of(&operation) else {
-            to.u32(Status::Ok as u32);
-            return self.execute(operation, to);
-        };
-        let turn = self.server.state(self.now).take_turn(client, &owner, seqid)?;
-        if let Turn::Replay(result) = turn {
-            return replay(&result, to);
-        }
-        let also = match &operation {
-            Operation::Lock { locker: LockerArguments::New { seqid, owner, .. }, .. } => {
-                Some((OwnerKey::Lock(owner.clone()), *seqid))
-            }
-            _ => None,
-        };
-        let at = to.len();
-        to.u32(Status::Ok as u32);
-        let outcome = self.execute(operation, to);
-        let result = match &outcome {
-            Ok(()) => to.copy_since(at),
-            Err(failure) => failed_result(failure),
-        };
-        if counts(&outcome) {
-            let mut state = self.server.state(self.now);
-            if let Some((lock_owner, seqid)) = also.filter(|_| outcome.is_ok()) {
-                // The owner may be new: its turn begins with this lock.
-                let _ = state.take_turn(client, &lock_owner, seqid);
-                state.keep_turn(client, &lock_owner, seqid, result.clone());
-            }
-            state.keep_turn(client, &owner, seqid, result);
-        }
-        outcome
-    }
-
-    fn turn_of(&self, operation: &Operation) -> Option<(ClientId, OwnerKey, u32)> {
-        if self.minor > 0 {
-            return None;
-        }
-        let (state, seqid) = match operation {
-            Operation::Open(open) => {
-                return Some((open.client, OwnerKey::Open(open.owner.clone()), open.seqid));
-            }
-            Operation::OpenConfirm { state, seqid }
-            | Operation::OpenDowngrade { state, seqid, .. }
-            | Operation::Close { state, seqid }
-            | Operation::Unlock { state, seqid, .. } => (*state, *seqid),
-            Operation::Lock { locker: LockerArguments::New { open, open_seqid, .. }, .. } => {
-                (*open, *open_seqid)
-            }
-            Operation::Lock { locker: LockerArguments::Known { lock, seqid }, .. } => (*lock, *seqid),
-            _ => return None,
-        };
-        let (client, owner) = self.server.state(self.now).owner_of(state)?;
-        Some((client, owner, seqid))
     }
 
     fn keep_reply(&self, to: &Encoder) {
@@ -391,7 +330,7 @@ impl Compound<'_> {
         (self.current, self.current_state) = (Some(handle), None);
     }
 
-    fn execute(&mut self, operation: Operation, to: &mut Encoder) -> Result<(), Failure> {
+    pub(super) fn execute(&mut self, operation: Operation, to: &mut Encoder) -> Result<(), Failure> {
         match operation {
             Operation::Access(asked) => self.access(asked, to),
             Operation::Allocate { state, offset, length } => self.allocate(state, offset, length),
@@ -486,43 +425,4 @@ fn put_conflict(to: &mut Encoder, conflict: &Conflict) {
     });
     to.u64(conflict.client.0);
     to.opaque(&conflict.owner);
-}
-
-fn failed_result(failure: &Failure) -> Bytes {
-    let mut result = Encoder::default();
-    match failure {
-        Failure::Status(status) => result.u32(*status as u32),
-        Failure::Denied(conflict) => {
-            result.u32(Status::Denied as u32);
-            put_conflict(&mut result, conflict);
-        }
-    }
-    result.finish()
-}
-
-/// Gives an earlier result again. A failure is told by the status alone: the end of the COMPOUND is
-/// the same.
-fn replay(result: &Bytes, to: &mut Encoder) -> Result<(), Failure> {
-    let ok = result.starts_with(&(Status::Ok as u32).to_be_bytes());
-    if ok {
-        to.append(result);
-        return Ok(());
-    }
-    Err(Status::BadSequenceId.into())
-}
-
-/// Does the request count in its owner's numbers (RFC 7530 §9.1.7)?
-fn counts(outcome: &Result<(), Failure>) -> bool {
-    !matches!(
-        outcome,
-        Err(Failure::Status(
-            Status::StaleClient
-                | Status::StaleStateId
-                | Status::BadStateId
-                | Status::BadSequenceId
-                | Status::BadXdr
-                | Status::Resource
-                | Status::NoFileHandle
-        ))
-    )
 }

@@ -20,6 +20,7 @@ mod open;
 mod operation;
 mod state;
 mod status;
+mod turns;
 
 use std::collections::HashSet;
 use std::hash::RandomState;

@@ -137,7 +137,8 @@ impl Compound<'_> {
         let (source, target) = (self.saved_handle()?, self.handle()?);
         if source.fsid != target.fsid {
             // Each is to be reached, or that is the answer.
-            (self.reach(source)?, self.reach(target)?);
+            self.reach(source)?;
+            self.reach(target)?;
             return Err(Status::CrossDevice.into());
         }
         if self.is_junction(source, old) || self.is_junction(target, new) {
@@ -159,7 +160,8 @@ impl Compound<'_> {
         require_name(name)?;
         let (file, dir) = (self.saved_handle()?, self.handle()?);
         if file.fsid != dir.fsid {
-            (self.reach(file)?, self.reach(dir)?);
+            self.reach(file)?;
+            self.reach(dir)?;
             return Err(Status::CrossDevice.into());
         }
         if self.is_junction(dir, name) {

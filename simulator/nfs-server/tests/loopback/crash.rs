@@ -73,7 +73,7 @@ async fn make(client: &mut Client, root: &[u8], n: u32) -> Option<()> {
     assert_eq!((made.word(), made.word()), (0, 1));
     let file = made.bytes();
     let bytes = data(n);
-    let stable = if n % 2 == 0 { 2 } else { 0 };
+    let stable = if n.is_multiple_of(2) { 2 } else { 0 };
     let write = Args::default().bytes(&file).long(0).word(bytes.len() as u32).word(stable).bytes(&bytes);
     assert_eq!(ask(client, 7, write).await?.word(), 0);
     assert_eq!(ask(client, 21, Args::default().bytes(&file).long(0).word(0)).await?.word(), 0);

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::nfs4::state::{ClientId, Held, State, StateId};
+use crate::nfs4::state::{ClientId, Held, LockFailure, State, StateId};
 use crate::nfs4::status::Status;
 
 /// An owner whose requests are numbered.
@@ -22,12 +22,15 @@ const MAX_OWNERS: usize = 1 << 16;
 #[derive(Debug, Default)]
 pub(super) struct OwnerSequence {
     /// Seqid and result of its last request.
-    last: Option<(u32, Bytes)>,
+    last: Option<(u32, TurnResult)>,
     /// OPEN_CONFIRM was seen.
     pub(super) confirmed: bool,
     /// The number of the open it closed last: the CLOSE may come again.
     pub(super) closed: Option<u32>,
 }
+
+/// How a numbered request ended: the result as it was sent, or why there is none.
+pub(crate) type TurnResult = Result<Bytes, LockFailure>;
 
 /// What to do with a numbered request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +38,7 @@ pub(crate) enum Turn {
     /// Run it, then [`State::keep_turn`].
     Run,
     /// It has run: this was its result.
-    Replay(Bytes),
+    Replay(TurnResult),
 }
 
 impl State {
@@ -75,7 +78,7 @@ impl State {
     }
 
     /// Counts a request that was the owner's turn, and keeps its result.
-    pub(crate) fn keep_turn(&mut self, client: ClientId, owner: &OwnerKey, seqid: u32, result: Bytes) {
+    pub(crate) fn keep_turn(&mut self, client: ClientId, owner: &OwnerKey, seqid: u32, result: TurnResult) {
         if let Ok(number) = self.require_client(client)
             && let Ok(record) = self.client_mut(number)
             && let Some(sequence) = record.owners.get_mut(owner)
