@@ -34,6 +34,18 @@ impl Body {
         }
     }
 
+    /// With an object given as a bare text taken as the one of that name: `"service_policy": "default"`
+    /// where `service_policy.name` is `writable`.
+    pub(super) fn with_names(mut self, writable: &[&str]) -> Self {
+        let members = self.0.as_object_mut().into_iter().flatten();
+        for (field, member) in members.filter(|(_, member)| member.is_string()) {
+            if names_object(field, writable) {
+                *member = serde_json::json!({ "name": member.take() });
+            }
+        }
+        self
+    }
+
     /// Refuses what the call does not take: `writable` fields are taken, other `known` ones may not be set
     /// here, the rest the array has never heard of.
     ///
@@ -150,6 +162,11 @@ impl Body {
     pub(super) fn all_texts(&self, path: &str) -> Vec<String> {
         values_at(&self.0, path).into_iter().map(text_of).collect()
     }
+}
+
+/// Whether `field` is no field, but an object whose name is one.
+pub(super) fn names_object(field: &str, fields: &[&str]) -> bool {
+    !fields.contains(&field) && fields.iter().any(|known| known.strip_suffix(".name") == Some(field))
 }
 
 /// Dotted keys become nested objects.

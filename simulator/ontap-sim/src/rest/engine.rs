@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, job_link};
-use super::body::Body;
+use super::body::{Body, names_object};
 use super::path::{encoded, segments};
 use super::query::Query;
 use super::resource::{Resource, Scope};
@@ -95,6 +95,12 @@ fn try_answer(cluster: &mut Cluster, call: &Call) -> Result<Answer, Refusal> {
         return Ok(Answer { allow: Some(resource.allowed()), ..answer });
     }
     let mut query = Query::parse(&call.query, |field| resource.knows(field), resource.flags)?;
+    for filter in &mut query.filters {
+        // `volume=v1` asks for the volume of that name.
+        if names_object(&filter.field, resource.readable) {
+            filter.field.push_str(".name");
+        }
+    }
     let svm = call.svm.as_ref().map(|scope| find_scope(cluster, scope)).transpose()?;
     if let Some(svm) = svm
         && resource.readable.contains(&"svm.uuid")
@@ -110,10 +116,11 @@ fn try_answer(cluster: &mut Cluster, call: &Call) -> Result<Answer, Refusal> {
             create(cluster, &scope, &call.body)
         }
         (Method::Patch, Resource { modify: Some(modify), .. }) => {
-            let body = Body::records(&call.body)?;
-            let body = body.first().ok_or_else(|| Refusal::request(2, "The request body has no record"))?;
+            let body = Body::records(&call.body)?.into_iter().next();
+            let body = body.ok_or_else(|| Refusal::request(2, "The request body has no record"))?;
+            let body = body.with_names(resource.modifiable);
             body.admit(resource.modifiable, |field| resource.knows(field))?;
-            change(cluster, &scope, call.method, |cluster, scope| modify(cluster, scope, body))
+            change(cluster, &scope, call.method, |cluster, scope| modify(cluster, scope, &body))
         }
         (Method::Delete, Resource { delete: Some(delete), .. }) => {
             change(cluster, &scope, call.method, delete)
@@ -197,7 +204,8 @@ fn collection(cluster: &Cluster, scope: &Scope<'_>, raw_query: &str) -> Result<A
 
 fn create(cluster: &mut Cluster, scope: &Scope<'_>, body: &Value) -> Result<Answer, Refusal> {
     let Some(create) = scope.resource.create else { return Err(Refusal::no_entry()) };
-    let bodies = Body::records(body)?;
+    let bodies = Body::records(body)?.into_iter().map(|body| body.with_names(scope.resource.creatable));
+    let bodies: Vec<_> = bodies.collect();
     for body in &bodies {
         body.admit(scope.resource.creatable, |field| scope.resource.knows(field))?;
     }

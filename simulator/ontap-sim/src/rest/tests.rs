@@ -181,6 +181,16 @@ fn every_operator_of_the_query_language_selects_what_it_says() {
 }
 
 #[test]
+fn an_object_given_as_a_text_is_the_one_of_that_name() {
+    let mut cluster = cluster();
+    let body = json!({ "name": "v", "svm": "svm1", "aggregates.name": ["aggr1"], "size": "20MB" });
+    let made = call(&mut cluster, Method::Post, "/api/storage/volumes?return_timeout=30", body);
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert!(names(&mut cluster, "/api/storage/volumes?svm=svm1").contains(&"v".to_owned()));
+    assert!(names(&mut cluster, "/api/storage/volumes?svm=other").is_empty());
+}
+
+#[test]
 fn an_unknown_query_name_is_refused_unless_the_client_says_otherwise() {
     let mut cluster = furnished();
     let refused = call(&mut cluster, Method::Get, "/api/storage/volumes?colour=red", Value::Null);
