@@ -1,7 +1,9 @@
 //! Logging in and out.
 
 use std::ffi::OsString;
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::time::{Duration, Instant};
 
 use agent_core::facts::SessionState;
@@ -137,6 +139,7 @@ pub async fn log_in(
     }
     await_portal(portal, deadline).await?;
     record::write(root, target, portal, chap)?;
+    make_lock_directory(root);
     let arguments = ["-m", "node", "-T", target.as_str(), "-p", &address(portal), "--login"];
     let ran = command::run(root, Program::Iscsiadm, &arguments.map(OsString::from), deadline).await;
     match ran.map_err(|error| explain(error, target, portal)) {
@@ -162,6 +165,16 @@ async fn alone(
 ) -> Result<impl Drop + use<>, SessionError> {
     let occupied = || SessionError::Occupied { target: target.clone(), portal: *portal };
     locks.lock(target, portal, deadline).await.ok_or_else(occupied)
+}
+
+/// The directory of iscsiadm's lock. It looks for it and then makes it, so of two that run at once
+/// after a boot the slower one ends with "Could not open /run/lock/iscsi: File exists".
+fn make_lock_directory(root: &HostRoot) {
+    let directory = root.path("run/lock/iscsi");
+    if let Err(error) = DirBuilder::new().recursive(true).mode(0o755).create(&directory) {
+        // Elsewhere on this host, or read-only: iscsiadm will tell.
+        tracing::debug!(%error, directory = %directory.display(), "no lock directory made for iscsiadm");
+    }
 }
 
 /// Whether there is a usable session to the portal.
@@ -225,6 +238,7 @@ pub async fn log_out(
     if !disks.is_empty() {
         return Err(SessionError::InUse { sid, disks: disks.join(", ") });
     }
+    make_lock_directory(root);
     let arguments = ["-m", "session", "-r", &sid.to_string(), "--logout"].map(OsString::from);
     match command::run(root, Program::Iscsiadm, &arguments, deadline).await {
         Ok(_output) => {}
@@ -324,6 +338,10 @@ ln -s ../host1/../../../made ROOT/sys/class/iscsi_session/session1
         assert!(first.unwrap(), "the first one made it");
         assert!(!second.unwrap(), "the second one found it");
         assert_eq!(fs::read_to_string(directory.path().join("runs")).unwrap(), "run\n");
+        assert!(
+            directory.path().join("run/lock/iscsi").is_dir(),
+            "there before two iscsiadm make it at once"
+        );
         let record = directory.path().join("etc/iscsi/nodes").join(target.as_str());
         assert_eq!(fs::read_dir(record).unwrap().count(), 1, "its record stays");
     }
