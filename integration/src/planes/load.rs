@@ -49,6 +49,30 @@ impl Fio {
         Verified::parse(&output.stdout)
     }
 
+    /// Writes to `file` and never reads, flushes or ends: for a node that is about to lose its power.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn writes(self, guest: &Guest, name: &str, file: &str) -> Result<()> {
+        let Self { engine, size, .. } = self;
+        let direct = u8::from(self.direct);
+        let arguments = [
+            "/usr/bin/fio",
+            "--name=writes",
+            "--rw=randwrite",
+            "--bsrange=4k-64k",
+            "--iodepth=8",
+            "--time_based",
+            "--runtime=3600",
+            &format!("--filename={file}"),
+            &format!("--size={size}m"),
+            &format!("--ioengine={engine}"),
+            &format!("--direct={direct}"),
+        ];
+        guest.spawn(arguments, &[], &format!("/run/{name}.writes.log")).await?;
+        Ok(())
+    }
+
     /// Rounds on `file` until [`Rounds::finish`]; returns when the first is about to begin.
     ///
     /// # Errors
