@@ -14,8 +14,10 @@ pub mod arguments;
 pub mod array;
 pub mod dataplane;
 mod http;
+mod management;
 pub mod rest;
 mod simulator;
 pub mod state;
+mod zapi;
 
 pub use simulator::{Configuration, OntapSim, StartError};

@@ -23,3 +23,6 @@ mod value;
 
 pub use answer::Answer;
 pub use engine::{Call, Method, SvmScope, answer, portrait};
+pub(crate) use path::encoded;
+pub(crate) use query::satisfies;
+pub(crate) use value::{size_from_text, text_of, values_at};

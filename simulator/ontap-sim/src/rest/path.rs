@@ -36,7 +36,7 @@ pub(super) fn segments(path: &str) -> Option<Vec<String>> {
 }
 
 /// Escapes what may not stand in a path segment or a query value.
-pub(super) fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
             encoded.push(char::from(byte));

@@ -145,6 +145,11 @@ impl Query {
     }
 }
 
+/// Whether values of a field fit `pattern` in the query language: the other skins have the same one.
+pub(crate) fn satisfies(pattern: &str, values: &[&Value]) -> bool {
+    Filter { field: String::new(), value: pattern.to_owned() }.matches(values)
+}
+
 impl Filter {
     /// Whether any of a field's `values` fits; a field that is not set has none.
     fn matches(&self, values: &[&Value]) -> bool {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// The values at a dotted path; arrays on the way are entered, so there may be several.
-pub(super) fn values_at<'v>(value: &'v Value, path: &str) -> Vec<&'v Value> {
+pub(crate) fn values_at<'v>(value: &'v Value, path: &str) -> Vec<&'v Value> {
     match value {
         Value::Array(items) => items.iter().flat_map(|item| values_at(item, path)).collect(),
         _ if path.is_empty() => vec![value],
@@ -19,7 +19,7 @@ pub(super) fn values_at<'v>(value: &'v Value, path: &str) -> Vec<&'v Value> {
 }
 
 /// The text of a scalar, as a client would write it in a URL.
-pub(super) fn text_of(value: &Value) -> String {
+pub(crate) fn text_of(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
@@ -68,7 +68,7 @@ pub(super) fn insert_at(members: &mut Map<String, Value>, path: &str, value: Val
 }
 
 /// Bytes from `1073741824`, `1GB`, `20m` (units of 1024); `None` when it is no such number.
-pub(super) fn size_from_text(text: &str) -> Option<i128> {
+pub(crate) fn size_from_text(text: &str) -> Option<i128> {
     let text = text.trim();
     if let Ok(number) = text.parse() {
         return Some(number);

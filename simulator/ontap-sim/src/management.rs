@@ -1,0 +1,141 @@
+//! The management API from within. ZAPI and the shell are further skins over the same collections: they ask
+//! here, in the names of the REST API, so that each rule of the array stands in one place.
+
+use serde_json::{Map, Value};
+
+use crate::rest::{Answer, Call, Method, SvmScope, encoded};
+use crate::state::{Phase, Refusal};
+
+/// Somebody who asks the management API, possibly for one SVM alone.
+pub(crate) struct Management<'a> {
+    ask: &'a mut dyn FnMut(&Call) -> Answer,
+    svm: Option<String>,
+}
+
+/// The members of a request's body; dotted names are those of the API reference.
+pub(crate) type Members = Map<String, Value>;
+
+impl<'a> Management<'a> {
+    /// Asks through `ask`.
+    pub(crate) fn new(ask: &'a mut dyn FnMut(&Call) -> Answer) -> Self {
+        Self { ask, svm: None }
+    }
+
+    /// Narrows everything that follows to an SVM, as `X-Dot-SVM-Name` does.
+    pub(crate) fn set_svm(&mut self, svm: Option<&str>) {
+        self.svm = svm.map(str::to_owned);
+    }
+
+    /// The SVM everything is narrowed to.
+    pub(crate) fn svm(&self) -> Option<&str> {
+        self.svm.as_deref()
+    }
+
+    /// Calls the API. `query` is `name=value` pairs that are not escaped yet.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that the answer tells.
+    pub(crate) fn call(
+        &mut self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Value,
+    ) -> Result<Answer, Refusal> {
+        let path = path.strip_prefix("/api/").unwrap_or(path);
+        let query: Vec<_> =
+            query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+        let call = Call {
+            method,
+            path: format!("/api/{path}"),
+            query: query.join("&"),
+            svm: self.svm.clone().map(SvmScope::Name),
+            body,
+        };
+        let answer = (self.ask)(&call);
+        if answer.status < 400 { Ok(answer) } else { Err(refusal_in(&answer)) }
+    }
+
+    /// Every record that matches, complete. Fields of the query that the collection does not have are ignored.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that the answer tells.
+    pub(crate) fn records(&mut self, path: &str, query: &[(&str, &str)]) -> Result<Vec<Value>, Refusal> {
+        let mut all =
+            vec![("fields", "**"), ("max_records", "4294967295"), ("ignore_unknown_fields", "true")];
+        all.extend_from_slice(query);
+        let mut answer = self.call(Method::Get, path, &all, Value::Null)?;
+        match answer.body.get_mut("records").map(Value::take) {
+            Some(Value::Array(records)) => Ok(records),
+            // A collection of one has no records around it.
+            _ => Ok(vec![answer.body]),
+        }
+    }
+
+    /// The records whose fields have exactly these values.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that the answer tells.
+    pub(crate) fn exactly(&mut self, path: &str, fields: &[(&str, &str)]) -> Result<Vec<Value>, Refusal> {
+        let quoted: Vec<_> = fields.iter().map(|(name, value)| (*name, format!("\"{value}\""))).collect();
+        let query: Vec<_> = quoted.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.records(path, &query)
+    }
+
+    /// Makes a record and waits until it is there.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that the answer tells.
+    pub(crate) fn create(&mut self, path: &str, members: Members) -> Result<Answer, Refusal> {
+        self.waiting(Method::Post, path, &[("return_records", "true")], members)
+    }
+
+    /// Changes a record and waits until it is changed.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that the answer tells.
+    pub(crate) fn modify(&mut self, href: &str, members: Members) -> Result<Answer, Refusal> {
+        self.waiting(Method::Patch, href, &[], members)
+    }
+
+    /// Deletes a record and waits until it is gone.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that the answer tells.
+    pub(crate) fn delete(&mut self, href: &str, flags: &[(&str, &str)]) -> Result<Answer, Refusal> {
+        self.waiting(Method::Delete, href, flags, Members::new())
+    }
+
+    /// A call that is answered when its job has ended, with the job's refusal if it failed.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that the answer tells.
+    pub(crate) fn waiting(
+        &mut self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        members: Members,
+    ) -> Result<Answer, Refusal> {
+        let mut all = vec![("return_timeout", "120")];
+        all.extend_from_slice(query);
+        self.call(method, path, &all, Value::Object(members))
+    }
+}
+
+/// The path of a record, as its link tells it.
+pub(crate) fn href(record: &Value) -> &str {
+    record.pointer("/_links/self/href").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// What an error body says.
+fn refusal_in(answer: &Answer) -> Refusal {
+    let text = |name: &str| answer.body.pointer(name).and_then(Value::as_str).map(str::to_owned);
+    Refusal {
+        status: answer.status,
+        code: text("/error/code").and_then(|code| code.parse().ok()).unwrap_or(0),
+        message: text("/error/message").unwrap_or_else(|| "An internal error occurred".into()),
+        target: text("/error/target"),
+        phase: Phase::Request,
+    }
+}
