@@ -11,8 +11,10 @@ use sha2::{Digest as _, Sha256};
 use sim_front::{ControlError, Controlled, Digest, Happening, PortalSelector};
 
 use crate::dataplane::DataPlanes;
+use crate::management::Management;
 use crate::rest::{self, Answer, Call, Method};
 use crate::state::{Cluster, LifService, LunId, SvmId};
+use crate::zapi;
 
 /// Bytes read at once when a LUN is digested.
 const DIGEST_CHUNK: usize = 1 << 20;
@@ -57,6 +59,17 @@ impl Array {
         };
         self.record(call, &answer);
         answer
+    }
+
+    /// Answers a ZAPI request. Each step of it is a call of its own; `svm` narrows it to an SVM.
+    pub(crate) fn answer_zapi(&self, svm: Option<&str>, request: &[u8]) -> String {
+        let mut ask = |call: &Call| self.answer(call);
+        let mut management = Management::new(&mut ask);
+        management.set_svm(svm);
+        let reply = zapi::answer(&mut management, request);
+        // Requests are not logged: they may hold CHAP passwords.
+        self.shared.events.record("zapi.call", json!({ "api": reply.api, "errno": reply.errno }));
+        reply.document
     }
 
     /// The data planes.

@@ -14,6 +14,7 @@ use tracing::warn;
 use crate::array::Array;
 use crate::rest::{Answer, Call, Method, SvmScope};
 use crate::state::Refusal;
+use crate::zapi;
 
 /// The largest body the management API reads.
 const LARGEST_BODY: usize = 4 << 20;
@@ -36,6 +37,9 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
     if let Err(denied) = api.auth.authenticate(&parts.headers) {
         warn!(%denied, path = parts.uri.path(), "not authorised");
         return not_authorised();
+    }
+    if parts.uri.path() == zapi::PATH {
+        return serve_zapi(api, body).await;
     }
     let refused = |refusal: Refusal| response(&Answer::refused(&refusal));
     let Some(method) = Method::from_name(parts.method.as_str()) else {
@@ -66,6 +70,30 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
             refused(Refusal { status: 500, ..Refusal::request(1_500, message) })
         }
     }
+}
+
+/// ZAPI has its errors in the document; HTTP says 200 to all of them.
+async fn serve_zapi(api: Arc<Api>, body: Body) -> Response {
+    let Ok(request) = to_bytes(body, LARGEST_BODY).await else {
+        return status(StatusCode::PAYLOAD_TOO_LARGE);
+    };
+    match tokio::task::spawn_blocking(move || api.array.answer_zapi(None, &request)).await {
+        Ok(document) => {
+            let mut response = Response::new(Body::from(document));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+            response
+        }
+        Err(error) => {
+            warn!(%error, "a ZAPI call failed");
+            status(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    }
+}
+
+fn status(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
 }
 
 async fn read_json(body: Body) -> Result<Value, Refusal> {

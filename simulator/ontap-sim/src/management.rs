@@ -82,6 +82,23 @@ impl<'a> Management<'a> {
         self.records(path, &query)
     }
 
+    /// Every record of the collection `child` of each record of `parent` that matches.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that an answer tells.
+    pub(crate) fn records_within(
+        &mut self,
+        parent: &str,
+        child: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Vec<Value>, Refusal> {
+        let mut records = Vec::new();
+        for parent in self.records(parent, query)? {
+            records.extend(self.records(&format!("{}/{child}", href(&parent)), &[])?);
+        }
+        Ok(records)
+    }
+
     /// Makes a record and waits until it is there.
     ///
     /// # Errors

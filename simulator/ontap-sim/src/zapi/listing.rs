@@ -121,11 +121,7 @@ impl Listing {
             Source::Within { parent, child, column } => {
                 let name = single(queries).and_then(|leaves| leaves.iter().find(|(at, _)| at == column));
                 let name: Vec<_> = name.map(|(_, value)| ("name", value.as_str())).into_iter().collect();
-                let mut records = Vec::new();
-                for parent in management.records(parent, &name)? {
-                    records.extend(management.records(&format!("{}/{child}", href(&parent)), &[])?);
-                }
-                Ok(records)
+                Ok(management.records_within(parent, child, &name)?)
             }
         }
     }
