@@ -1,5 +1,6 @@
 //! The array in one piece: the state behind a lock, its data planes, its users and its event log.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -12,8 +13,8 @@ use sim_front::{ControlError, Controlled, Digest, Happening, PortalSelector};
 
 use crate::dataplane::DataPlanes;
 use crate::management::Management;
-use crate::rest::{self, Answer, Call, Method};
-use crate::state::{Cluster, LifService, LunId, SvmId};
+use crate::rest::{self, Answer, Call};
+use crate::state::{Cluster, Lif, LifService, LunId, SvmId};
 use crate::zapi;
 
 /// Bytes read at once when a LUN is digested.
@@ -37,8 +38,10 @@ struct Shared {
 impl Array {
     /// Puts the state and its data planes together and applies what the state wants from them.
     pub fn new(mut cluster: Cluster, planes: DataPlanes, events: EventLog, levers: Levers) -> Self {
+        cluster.set_usage(planes.usage());
         let changes = cluster.take_changes();
         planes.apply(&cluster, changes);
+        cluster.forget_dirty();
         let schedule = Schedule::new(levers.clone(), events.clone());
         let cluster = Mutex::new(cluster);
         Self { shared: Arc::new(Shared { cluster, planes, events, levers, schedule }) }
@@ -46,17 +49,7 @@ impl Array {
 
     /// Answers a call. The data planes have done their part when it returns.
     pub fn answer(&self, call: &Call) -> Answer {
-        let answer = {
-            let mut cluster = self.shared.cluster.lock();
-            cluster.set_clock(Timestamp::now());
-            if call.method == Method::Get {
-                cluster.set_usage(self.shared.planes.usage());
-            }
-            let answer = rest::answer(&mut cluster, call);
-            let changes = cluster.take_changes();
-            self.shared.planes.apply(&cluster, changes);
-            answer
-        };
+        let answer = self.change(|cluster| rest::answer(cluster, call));
         self.record(call, &answer);
         answer
     }
@@ -70,6 +63,18 @@ impl Array {
         // Requests are not logged: they may hold CHAP passwords.
         self.shared.events.record("zapi.call", json!({ "api": reply.api, "errno": reply.errno }));
         reply.document
+    }
+
+    /// Does something to the state, and to the data planes what follows from it: both are done when
+    /// it returns. Every skin and the control endpoint change the array this way.
+    pub fn change<T>(&self, act: impl FnOnce(&mut Cluster) -> T) -> T {
+        let mut cluster = self.shared.cluster.lock();
+        cluster.set_clock(Timestamp::now());
+        let outcome = act(&mut cluster);
+        let changes = cluster.take_changes();
+        self.shared.planes.apply(&cluster, changes);
+        cluster.forget_dirty();
+        outcome
     }
 
     /// The data planes.
@@ -103,7 +108,7 @@ impl Array {
 
     fn require_svm(&self, name: &str) -> Result<SvmId, ControlError> {
         self.read(|cluster| {
-            let known = || cluster.svms.iter().map(|svm| svm.name.as_str()).collect::<Vec<_>>().join(", ");
+            let known = || cluster.svms.values().map(|svm| svm.name.as_str()).collect::<Vec<_>>().join(", ");
             let found = cluster.find_svm_named(name).map(|svm| svm.id);
             found.ok_or_else(|| ControlError::NotFound {
                 message: format!("no SVM `{name}`; there are {}", known()),
@@ -123,24 +128,37 @@ impl Array {
 
     /// Moves the iSCSI LIFs that `portal` selects to a node, in the state and on the wire.
     fn migrate(&self, portal: PortalSelector, node: &str) -> Result<(), ControlError> {
-        let mut cluster = self.shared.cluster.lock();
-        let Some(destination) = cluster.nodes.iter().find(|known| known.name == node).map(|node| node.id)
-        else {
-            let known: Vec<_> = cluster.nodes.iter().map(|node| node.name.as_str()).collect();
+        let moved = self.change(|cluster| self.moved(cluster, portal, node))?;
+        self.shared.events.record("lif.migrated", json!({ "portals": moved, "node": node }));
+        Ok(())
+    }
+
+    fn moved(
+        &self,
+        cluster: &mut Cluster,
+        portal: PortalSelector,
+        node: &str,
+    ) -> Result<Vec<SocketAddr>, ControlError> {
+        let Some(destination) = cluster.find_node_named(node).map(|node| node.id) else {
+            let known: Vec<_> = cluster.nodes.values().map(|node| node.name.as_str()).collect();
             let message = format!("no node `{node}`; there are {}", known.join(", "));
             return Err(ControlError::NotFound { message });
         };
-        let moved = self.shared.planes.move_portals(&cluster, |address| portal.selects(address), destination);
+        let moved = self.shared.planes.move_portals(cluster, |address| portal.selects(address), destination);
         if moved.is_empty() {
             return Err(self.no_portal(portal));
         }
-        for lif in cluster.lifs.iter_mut().filter(|lif| matches!(lif.service, LifService::Iscsi { .. })) {
-            if moved.iter().any(|address| address.ip() == lif.address) {
+        let here = |lif: &&Lif| {
+            matches!(lif.service, LifService::Iscsi { .. })
+                && moved.iter().any(|address| address.ip() == lif.address)
+        };
+        let lifs: Vec<_> = cluster.lifs.values().filter(here).map(|lif| lif.id).collect();
+        for id in lifs {
+            if let Some(mut lif) = cluster.lifs.get_mut(&id) {
                 lif.node = destination;
             }
         }
-        self.shared.events.record("lif.migrated", json!({ "portals": moved, "node": node }));
-        Ok(())
+        Ok(moved)
     }
 
     fn require_lun(&self, name: &str) -> Result<LunId, ControlError> {
@@ -171,11 +189,7 @@ impl Controlled for Array {
 
     fn state(&self) -> Value {
         let planes = &self.shared.planes;
-        let mut state = {
-            let mut cluster = self.shared.cluster.lock();
-            cluster.set_usage(planes.usage());
-            rest::portrait(&cluster)
-        };
+        let mut state = self.read(rest::portrait);
         state.insert("iscsi_sessions".into(), json!(planes.sessions()));
         let mounts = planes.nfs_clients().into_iter().map(|client| {
             json!({ "client": client.client.to_string(), "machine": client.machine, "path": client.path })

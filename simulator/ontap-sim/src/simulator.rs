@@ -69,7 +69,7 @@ impl OntapSim {
     /// [`StartError`]: what, where, and the cure.
     pub async fn start(configuration: Configuration) -> Result<Self, StartError> {
         let cluster = Cluster::boot(&configuration.blueprint)?;
-        let addresses: Vec<_> = cluster.lifs.iter().map(|lif| lif.address).collect();
+        let addresses: Vec<_> = cluster.lifs.values().map(|lif| lif.address).collect();
         let identity = TlsIdentity::generate("ontap-sim", &addresses)?;
         let management = bind("--management", configuration.management).await?;
         let control = bind("--control", configuration.control).await?;

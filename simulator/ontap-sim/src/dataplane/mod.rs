@@ -87,7 +87,21 @@ pub struct DataPlanes {
     levers: Levers,
     portals: RwLock<Vec<BoundPortal>>,
     nfs_lifs: Vec<BoundNfs>,
-    served: Mutex<Served>,
+    served: Arc<Mutex<Served>>,
+}
+
+/// Reads what the contents take, record for record: nobody needs all of it at once.
+#[derive(Debug)]
+struct Meter(Arc<Mutex<Served>>);
+
+impl Usage for Meter {
+    fn by_files(&self, volume: VolumeId) -> u64 {
+        self.0.lock().trees.get(&volume).map_or(0, FileTree::used)
+    }
+
+    fn by_lun(&self, lun: LunId) -> u64 {
+        self.0.lock().luns.get(&lun).map_or(0, |disk| disk.content.allocated())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -132,7 +146,7 @@ impl DataPlanes {
     ) -> Result<Self, BringUpError> {
         let iscsi = IscsiServer::with_levers(events.clone(), levers.clone());
         let mut served = Served::default();
-        for svm in &cluster.svms {
+        for svm in cluster.svms.values() {
             let server = NfsServer::with_levers(events.clone(), levers.clone(), &svm.name);
             served.nfs.insert(svm.id, server);
             let target = TargetState {
@@ -144,7 +158,7 @@ impl DataPlanes {
             served.targets.insert(svm.id, target);
         }
         let (mut portals, mut nfs_lifs) = (Vec::<BoundPortal>::new(), Vec::<BoundNfs>::new());
-        for lif in &cluster.lifs {
+        for lif in cluster.lifs.values() {
             match lif.service {
                 LifService::Management => {}
                 LifService::Nfs => {
@@ -178,9 +192,9 @@ impl DataPlanes {
             }
         }
         let (events, levers) = (events.clone(), levers.clone());
-        let (portals, served) = (RwLock::new(portals), Mutex::new(served));
+        let (portals, served) = (RwLock::new(portals), Arc::new(Mutex::new(served)));
         let planes = Self { iscsi, events, levers, portals, nfs_lifs, served };
-        planes.put_targets(&planes.served.lock(), cluster.svms.iter().map(|svm| svm.id).collect());
+        planes.put_targets(&planes.served.lock(), cluster.svms.keys().copied().collect());
         Ok(planes)
     }
 
@@ -211,13 +225,9 @@ impl DataPlanes {
         self.put_targets(&served, changed_targets);
     }
 
-    /// How much the content of volumes and LUNs takes.
-    pub fn usage(&self) -> Usage {
-        let served = self.served.lock();
-        Usage {
-            files: served.trees.iter().map(|(id, tree)| (*id, tree.used())).collect(),
-            luns: served.luns.iter().map(|(id, disk)| (*id, disk.content.allocated())).collect(),
-        }
+    /// Whom to ask how much the content of volumes and LUNs takes.
+    pub fn usage(&self) -> Arc<dyn Usage> {
+        Arc::new(Meter(self.served.clone()))
     }
 
     /// The content of a LUN; what is written to it, initiators read.
@@ -374,6 +384,6 @@ impl Served {
 
 /// The ALUA target port group of a node: its place in the cluster, from 1.
 fn group_of(cluster: &Cluster, node: NodeId) -> u16 {
-    let place = cluster.nodes.iter().position(|candidate| candidate.id == node).unwrap_or(0);
+    let place = cluster.nodes.keys().position(|candidate| *candidate == node).unwrap_or(0);
     u16::try_from(place.saturating_add(1)).unwrap_or(u16::MAX)
 }

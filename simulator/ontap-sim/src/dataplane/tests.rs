@@ -80,7 +80,7 @@ async fn every_portal_has_a_tag_of_its_own_and_the_group_of_its_node() {
     let bound = planes.portals();
     let portals: Vec<_> = bound.iter().map(|portal| (portal.tag, portal.node.as_str())).collect();
     assert_eq!(portals, [(1030, "sim-01"), (1031, "sim-02")]);
-    let groups: Vec<_> = cluster.nodes.iter().map(|node| group_of(&cluster, node.id)).collect();
+    let groups: Vec<_> = cluster.nodes.values().map(|node| group_of(&cluster, node.id)).collect();
     assert_eq!(groups, [1, 2]);
     planes.take_down().await;
 }

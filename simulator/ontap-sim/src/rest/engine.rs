@@ -77,10 +77,11 @@ pub struct Call {
     pub body: Value,
 }
 
-/// Answers a call. What the data planes must do for the answer to be true is in
+/// Answers a call; a refused one has changed nothing. What the data planes must do for the answer to be true is in
 /// [`Cluster::take_changes`] afterwards.
 pub fn answer(cluster: &mut Cluster, call: &Call) -> Answer {
-    try_answer(cluster, call).unwrap_or_else(|refusal| Answer::refused(&refusal))
+    let answer = cluster.attempt(|cluster| try_answer(cluster, call));
+    answer.unwrap_or_else(|refusal| Answer::refused(&refusal))
 }
 
 fn try_answer(cluster: &mut Cluster, call: &Call) -> Result<Answer, Refusal> {
@@ -211,7 +212,7 @@ fn create(cluster: &mut Cluster, scope: &Scope<'_>, body: &Value) -> Result<Answ
     }
     let (mut made, mut jobs) = (Vec::new(), Vec::new());
     for body in &bodies {
-        let outcome = create(cluster, scope, body);
+        let outcome = cluster.attempt(|cluster| create(cluster, scope, body));
         let svm = scope.require_svm(cluster, body).ok().map(|svm| svm.id);
         let description = format!("POST {}", collection_href(scope));
         let (keys, job) = settle(cluster, scope, description, svm, outcome)?;
@@ -256,7 +257,7 @@ fn change(
     let mut jobs = Vec::new();
     for record in &targets {
         let target = scope.keyed(scope.key_of(record));
-        let outcome = act(cluster, &target);
+        let outcome = cluster.attempt(|cluster| act(cluster, &target));
         let svm = record.pointer("/svm/uuid").and_then(Value::as_str).and_then(|uuid| uuid.parse().ok());
         let description = format!("{} {}", method.name(), instance_href(&target, &target.keys));
         let (_, job) = settle(cluster, scope, description, svm.map(SvmId), outcome)?;

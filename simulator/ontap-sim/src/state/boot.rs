@@ -1,18 +1,17 @@
 //! The array as it stands when it is switched on: a cluster of two nodes, two aggregates and one
 //! data SVM with its root volume, its `default` export policy and an iSCSI service.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 
 use super::export::{ExportPolicy, ExportRule, Flavours};
 use super::iscsi::{Authentication, IscsiService};
-use super::mint::Mint;
 use super::volume::{Guarantee, SecurityStyle, Volume};
 use super::{
-    Aggregate, AggregateId, Cluster, DataPlaneChange, Lif, LifId, LifService, Media, Node, NodeId, Svm,
-    SvmId, VolumeId,
+    About, Aggregate, AggregateId, Cluster, DataPlaneChange, Lif, LifId, LifService, Media, Node, NodeId,
+    Svm, SvmId, VolumeId,
 };
 
 /// The first target portal group tag; portals count up from it.
@@ -80,42 +79,37 @@ impl Cluster {
         if !shaped {
             return Err(BlueprintError::SvmName(blueprint.svm.clone()));
         }
-        let mut mint = Mint::new(blueprint.seed);
-        let mut cluster = Self {
-            name: "sim".into(),
-            uuid: mint.uuid(),
-            now: blueprint.now,
-            nodes: nodes(&mut mint),
-            mint,
-            changes: Vec::new(),
-            aggregates: Vec::new(),
-            svms: Vec::new(),
-            lifs: Vec::new(),
-            policies: BTreeMap::new(),
-            volumes: BTreeMap::new(),
-            luns: BTreeMap::new(),
-            igroups: BTreeMap::new(),
-            lun_maps: BTreeMap::new(),
-            jobs: VecDeque::new(),
-            usage: super::Usage::default(),
-        };
-        let owners: Vec<_> = cluster.nodes.iter().map(|node| node.id).collect();
+        let mut cluster = Self { now: blueprint.now, ..Self::default() };
+        cluster.mint.edit().seed(blueprint.seed);
+        *cluster.about.edit() = About { name: "sim".into(), uuid: cluster.mint.uuid() };
+        cluster.boot_nodes();
+        let owners: Vec<_> = cluster.nodes.keys().copied().collect();
         for ((name, media), node) in [("aggr1", Media::Ssd), ("aggr2", Media::Hdd)].into_iter().zip(owners) {
             let id = AggregateId(cluster.mint.uuid());
-            cluster.aggregates.push(Aggregate { id, name: name.into(), node, media, size: AGGREGATE_SIZE });
+            let aggregate = Aggregate { id, name: name.into(), node, media, size: AGGREGATE_SIZE };
+            cluster.aggregates.insert(id, aggregate);
         }
         let svm = cluster.boot_svm(&blueprint.svm, &blueprint.default_export_clients)?;
         cluster.boot_lifs(svm, blueprint)?;
         Ok(cluster)
     }
 
+    fn boot_nodes(&mut self) {
+        for number in 1..=2_u32 {
+            let id = NodeId(self.mint.uuid());
+            let (_, serial) = id.0.as_u64_pair();
+            let serial = format!("SIM{:010}", serial % 10_000_000_000);
+            self.nodes.insert(id, Node { id, name: format!("sim-{number:02}"), serial });
+        }
+    }
+
     fn boot_svm(&mut self, name: &str, clients: &[String]) -> Result<SvmId, BlueprintError> {
         let id = SvmId(self.mint.uuid());
         let number = self.svms.len().saturating_add(2);
-        self.svms.push(Svm {
+        let svm = Svm {
             id,
             name: name.to_owned(),
-            aggregates: self.aggregates.iter().map(|aggregate| aggregate.id).collect(),
+            aggregates: self.aggregates.keys().copied().collect(),
             iscsi: IscsiService {
                 enabled: true,
                 target: format!("iqn.1992-08.com.netapp:sn.{}:vs.{number}", id.0.simple()),
@@ -123,7 +117,8 @@ impl Cluster {
                 default_authentication: Authentication::None,
             },
             created: self.now,
-        });
+        };
+        self.svms.insert(id, svm);
         let policy = ExportPolicy { id: 1, svm: id, name: "default".into(), rules: BTreeMap::new() };
         self.policies.insert(1, policy);
         for client in clients {
@@ -195,27 +190,13 @@ impl Cluster {
         service: LifService,
     ) -> Result<(), BlueprintError> {
         let asked = lif.node.as_deref();
-        let node = self.nodes.iter().find(|node| asked.is_none_or(|name| node.name == name));
+        let node = self.nodes.values().find(|node| asked.is_none_or(|name| node.name == name));
         let node = node.map(|node| node.id).ok_or_else(|| BlueprintError::UnknownNode {
             node: asked.unwrap_or_default().to_owned(),
-            known: self.nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", "),
+            known: self.nodes.values().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", "),
         })?;
         let id = LifId(self.mint.uuid());
-        self.lifs.push(Lif { id, name, svm, address: lif.address, node, service });
+        self.lifs.insert(id, Lif { id, name, svm, address: lif.address, node, service });
         Ok(())
     }
-}
-
-fn nodes(mint: &mut Mint) -> Vec<Node> {
-    (1..=2_u32)
-        .map(|number| {
-            let id = NodeId(mint.uuid());
-            let (serial, _) = id.0.as_u64_pair();
-            Node {
-                id,
-                name: format!("sim-{number:02}"),
-                serial: format!("SIM{:010}", serial % 10_000_000_000),
-            }
-        })
-        .collect()
 }

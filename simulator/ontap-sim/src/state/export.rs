@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
+use super::table::Row;
+use super::volume::VolumeTag;
 use super::{Cluster, DataPlaneChange, Refusal, SvmId};
 
 /// Which flavours a rule admits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flavours(Vec<String>);
 
 impl Flavours {
@@ -41,7 +44,7 @@ impl Flavours {
 }
 
 /// One rule of an export policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportRule {
     /// Whom it speaks of: address, network, host name, netgroup or domain, as the client wrote it.
     pub clients: Vec<String>,
@@ -77,7 +80,7 @@ impl ExportRule {
 }
 
 /// A named, ordered list of rules. No rule, no access.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportPolicy {
     /// Number, unique in the cluster.
     pub id: u64,
@@ -89,10 +92,27 @@ pub struct ExportPolicy {
     pub rules: BTreeMap<u32, ExportRule>,
 }
 
+/// What a policy is found under.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PolicyTag {
+    /// Its name in its SVM.
+    Named(SvmId, String),
+    /// Its SVM.
+    Of(SvmId),
+}
+
+impl Row for ExportPolicy {
+    type Tag = PolicyTag;
+
+    fn tags(&self) -> Vec<PolicyTag> {
+        vec![PolicyTag::Named(self.svm, self.name.clone()), PolicyTag::Of(self.svm)]
+    }
+}
+
 impl Cluster {
     /// The policy of this name in the SVM.
     pub fn find_policy_named(&self, svm: SvmId, name: &str) -> Option<&ExportPolicy> {
-        self.policies.values().find(|policy| policy.svm == svm && policy.name == name)
+        self.policies.find(&PolicyTag::Named(svm, name.to_owned()))
     }
 
     /// Makes a policy.
@@ -129,7 +149,7 @@ impl Cluster {
         if policy.name == "default" {
             return Err(Refusal::conflict(1_703_947, "The default export policy cannot be deleted"));
         }
-        if let Some(volume) = self.volumes.values().find(|volume| volume.policy == id) {
+        if let Some(volume) = self.volumes.find(&VolumeTag::Under(id)) {
             return Err(Refusal::conflict(
                 1_703_945,
                 format!("Export policy \"{}\" is in use by volume \"{}\"", policy.name, volume.name),
@@ -150,7 +170,7 @@ impl Cluster {
         rule: ExportRule,
     ) -> Result<u32, Refusal> {
         check(&rule)?;
-        let policy = self.policies.get_mut(&id).ok_or_else(Refusal::no_entry)?;
+        let mut policy = self.policies.get_mut(&id).ok_or_else(Refusal::no_entry)?;
         if policy.rules.values().any(|existing| *existing == rule) {
             return Err(Refusal::conflict(1_704_070, "The export policy already contains this rule"));
         }
@@ -162,6 +182,7 @@ impl Cluster {
             place = place.saturating_add(1);
             displaced = policy.rules.insert(place, rule);
         }
+        drop(policy);
         self.republish_policy(id);
         Ok(index)
     }
@@ -171,8 +192,9 @@ impl Cluster {
     /// # Errors
     /// A [`Refusal`] (code 4) when there is none at `index`.
     pub fn delete_export_rule(&mut self, id: u64, index: u32) -> Result<(), Refusal> {
-        let policy = self.policies.get_mut(&id).ok_or_else(Refusal::no_entry)?;
+        let mut policy = self.policies.get_mut(&id).ok_or_else(Refusal::no_entry)?;
         policy.rules.remove(&index).ok_or_else(Refusal::no_entry)?;
+        drop(policy);
         self.republish_policy(id);
         Ok(())
     }
@@ -181,8 +203,7 @@ impl Cluster {
         let Some(policy) = self.policies.get(&id) else { return };
         let exports: Vec<_> = self
             .volumes
-            .values()
-            .filter(|volume| volume.policy == id)
+            .tagged(&VolumeTag::Under(id))
             .filter_map(|volume| {
                 let path = volume.junction.clone()?;
                 let (svm, volume) = (volume.svm, volume.id);

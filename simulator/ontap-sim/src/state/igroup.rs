@@ -1,9 +1,13 @@
 //! Initiator groups: which hosts see what is mapped to the group.
 
+use serde::{Deserialize, Serialize};
+
+use super::lun_map::MapTag;
+use super::table::Row;
 use super::{Cluster, IgroupId, Refusal, SvmId};
 
 /// Transports a group is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Protocol {
     /// iSCSI names only.
     Iscsi,
@@ -14,7 +18,7 @@ pub enum Protocol {
 }
 
 /// A host's name in a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Initiator {
     /// IQN, EUI or WWPN, lower case (iSCSI names compare so: RFC 3722).
     pub name: String,
@@ -23,7 +27,7 @@ pub struct Initiator {
 }
 
 /// An initiator group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Igroup {
     /// Its identifier.
     pub id: IgroupId,
@@ -39,6 +43,26 @@ pub struct Igroup {
     pub comment: String,
     /// The hosts.
     pub initiators: Vec<Initiator>,
+}
+
+/// What a group is found under.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum IgroupTag {
+    /// Its name in its SVM.
+    Named(SvmId, String),
+    /// Its SVM.
+    Of(SvmId),
+    /// A host in it, by its name in lower case.
+    With(SvmId, String),
+}
+
+impl Row for Igroup {
+    type Tag = IgroupTag;
+
+    fn tags(&self) -> Vec<IgroupTag> {
+        let hosts = self.initiators.iter().map(|host| IgroupTag::With(self.svm, host.name.clone()));
+        hosts.chain([IgroupTag::Named(self.svm, self.name.clone()), IgroupTag::Of(self.svm)]).collect()
+    }
 }
 
 /// A new group.
@@ -61,7 +85,7 @@ pub struct IgroupSpec {
 impl Cluster {
     /// The group of this name in the SVM.
     pub fn find_igroup_named(&self, svm: SvmId, name: &str) -> Option<&Igroup> {
-        self.igroups.values().find(|igroup| igroup.svm == svm && igroup.name == name)
+        self.igroups.find(&IgroupTag::Named(svm, name.to_owned()))
     }
 
     /// Makes a group.
@@ -97,7 +121,7 @@ impl Cluster {
     /// A [`Refusal`] (1254213) while a LUN is mapped to it.
     pub fn delete_igroup(&mut self, id: IgroupId, though_mapped: bool) -> Result<(), Refusal> {
         let igroup = self.igroups.get(&id).ok_or_else(Refusal::no_entry)?;
-        let maps: Vec<_> = self.lun_maps.keys().filter(|(_, mapped)| *mapped == id).copied().collect();
+        let maps: Vec<_> = self.lun_maps.tagged(&MapTag::To(id)).map(|map| (map.lun, map.igroup)).collect();
         if !maps.is_empty() && !though_mapped {
             let message = format!("Initiator group \"{}\" is mapped: remove its LUN maps first", igroup.name);
             return Err(Refusal::conflict(1_254_213, message));
@@ -114,9 +138,10 @@ impl Cluster {
     /// # Errors
     /// A [`Refusal`] for a bad name, and for one that is a member (5374035).
     pub fn add_initiator(&mut self, id: IgroupId, initiator: Initiator) -> Result<String, Refusal> {
-        let igroup = self.igroups.get_mut(&id).ok_or_else(Refusal::no_entry)?;
-        let name = admit(&mut igroup.initiators, initiator, igroup.protocol)?;
-        let svm = igroup.svm;
+        let mut igroup = self.igroups.get_mut(&id).ok_or_else(Refusal::no_entry)?;
+        let (svm, protocol) = (igroup.svm, igroup.protocol);
+        let name = admit(&mut igroup.initiators, initiator, protocol)?;
+        drop(igroup);
         self.mask_initiator(svm, &name);
         Ok(name)
     }
@@ -128,10 +153,11 @@ impl Cluster {
     /// A [`Refusal`] (code 4) when it is not a member.
     pub fn remove_initiator(&mut self, id: IgroupId, name: &str) -> Result<(), Refusal> {
         let name = name.to_ascii_lowercase();
-        let igroup = self.igroups.get_mut(&id).ok_or_else(Refusal::no_entry)?;
+        let mut igroup = self.igroups.get_mut(&id).ok_or_else(Refusal::no_entry)?;
         let place = igroup.initiators.iter().position(|initiator| initiator.name == name);
         igroup.initiators.remove(place.ok_or_else(Refusal::no_entry)?);
         let svm = igroup.svm;
+        drop(igroup);
         self.mask_initiator(svm, &name);
         Ok(())
     }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Cluster, DataPlaneChange, Refusal, SvmId};
 
 /// A CHAP user and its password, which is never printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChapUser {
     /// CHAP name.
     pub user: String,
@@ -20,7 +22,7 @@ impl fmt::Debug for ChapUser {
 }
 
 /// How initiators must log in (RFC 7143 §12.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Authentication {
     /// No authentication.
     None,
@@ -36,7 +38,7 @@ pub enum Authentication {
 }
 
 /// The target of an SVM.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IscsiService {
     /// Whether it serves.
     pub enabled: bool,
@@ -66,10 +68,10 @@ impl Cluster {
     /// A [`Refusal`] for an unknown type, for CHAP without inbound user and password (5374149), and for
     /// equal secrets in both directions (5374147). The first number is not verified.
     pub fn modify_credentials(&mut self, svm: SvmId, patch: CredentialPatch) -> Result<(), Refusal> {
-        let service = self.svms.iter_mut().find(|candidate| candidate.id == svm).map(|svm| &mut svm.iscsi);
-        let service = service.ok_or_else(Refusal::no_entry)?;
-        let authentication = revised(&service.default_authentication, patch)?;
-        service.default_authentication = authentication.clone();
+        let mut tenant = self.svms.get_mut(&svm).ok_or_else(Refusal::no_entry)?;
+        let authentication = revised(&tenant.iscsi.default_authentication, patch)?;
+        tenant.iscsi.default_authentication = authentication.clone();
+        drop(tenant);
         self.change(DataPlaneChange::Authenticate { svm, authentication });
         Ok(())
     }

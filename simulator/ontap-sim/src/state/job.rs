@@ -2,7 +2,9 @@
 //! job is born finished; clients poll it all the same.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
+use super::table::untagged;
 use super::{Cluster, JobId, Refusal, SvmId};
 
 /// How many jobs are kept. An array keeps finished jobs for minutes; clients that poll late still
@@ -10,7 +12,7 @@ use super::{Cluster, JobId, Refusal, SvmId};
 const KEPT: usize = 10_000;
 
 /// A finished job.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// Its identifier.
     pub id: JobId,
@@ -24,14 +26,19 @@ pub struct Job {
     pub time: Timestamp,
 }
 
+untagged!(Job);
+
 impl Cluster {
     /// Records the end of an asynchronous call.
     pub fn finish_job(&mut self, description: String, svm: Option<SvmId>, failure: Option<Refusal>) -> JobId {
         let id = JobId(self.mint.uuid());
-        if self.jobs.len() >= KEPT {
-            self.jobs.pop_front();
+        let time = self.now;
+        self.jobs.insert(id, Job { id, description, svm, failure, time });
+        // Identifiers ascend: the first is the oldest.
+        let oldest = self.jobs.keys().next().copied().filter(|_| self.jobs.len() > KEPT);
+        if let Some(oldest) = oldest {
+            self.jobs.remove(&oldest);
         }
-        self.jobs.push_back(Job { id, description, svm, failure, time: self.now });
         id
     }
 }

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
+use super::lun_map::MapTag;
+use super::table::Row;
 use super::{Cluster, DataPlaneChange, LunId, NodeId, Refusal, SvmId, Volume, VolumeId};
 
 /// The smallest LUN.
@@ -20,7 +23,7 @@ const OLD_OS_TYPES: [&str; 3] = ["windows_2008", "windows_gpt", "solaris_efi"];
 
 /// The serial number: twelve printable characters, VPD page 0x80 and, after `600a0980`, the NAA
 /// identifier of page 0x83.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Serial(pub(super) [u8; 12]);
 
 impl Serial {
@@ -52,7 +55,7 @@ impl fmt::Debug for Serial {
 }
 
 /// A LUN.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lun {
     /// Its identifier.
     pub id: LunId,
@@ -80,6 +83,36 @@ pub struct Lun {
     pub created: Timestamp,
     /// What clients note on it, in order of creation.
     pub attributes: Vec<(String, String)>,
+}
+
+/// What a LUN is found under.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LunTag {
+    /// Its path in its SVM.
+    At(SvmId, String),
+    /// Its SVM.
+    Of(SvmId),
+    /// The volume it lies in; weighs what it reserves there.
+    In(VolumeId),
+    /// Its serial number.
+    Serial(Serial),
+}
+
+impl Row for Lun {
+    type Tag = LunTag;
+
+    fn tags(&self) -> Vec<LunTag> {
+        vec![
+            LunTag::At(self.svm, self.path.clone()),
+            LunTag::Of(self.svm),
+            LunTag::In(self.volume),
+            LunTag::Serial(self.serial),
+        ]
+    }
+
+    fn weight(&self, tag: &LunTag) -> u64 {
+        if matches!(tag, LunTag::In(_)) && self.reserved { self.size } else { 0 }
+    }
 }
 
 impl Lun {
@@ -128,7 +161,7 @@ pub struct LunPatch {
 impl Cluster {
     /// The LUN of this path in the SVM.
     pub fn find_lun_named(&self, svm: SvmId, path: &str) -> Option<&Lun> {
-        self.luns.values().find(|lun| lun.svm == svm && lun.path == path)
+        self.luns.find(&LunTag::At(svm, path.to_owned()))
     }
 
     /// Makes a LUN that reads as zero and that nobody sees yet.
@@ -236,7 +269,7 @@ impl Cluster {
     /// A [`Refusal`] (1254197) while it is mapped.
     pub fn delete_lun(&mut self, id: LunId, though_mapped: bool) -> Result<(), Refusal> {
         let lun = self.luns.get(&id).ok_or_else(Refusal::no_entry)?.clone();
-        let maps: Vec<_> = self.lun_maps.keys().filter(|(mapped, _)| *mapped == id).copied().collect();
+        let maps: Vec<_> = self.lun_maps.tagged(&MapTag::Of(id)).map(|map| (map.lun, map.igroup)).collect();
         if !maps.is_empty() && !though_mapped {
             let message = format!(
                 "LUN \"{}\" is mapped and cannot be deleted without specifying allow_delete_while_mapped",
@@ -257,7 +290,7 @@ impl Cluster {
     /// # Errors
     /// A [`Refusal`] for a name without characters, and for one that is there already (1).
     pub fn create_lun_attribute(&mut self, id: LunId, name: &str, value: &str) -> Result<(), Refusal> {
-        let lun = self.luns.get_mut(&id).ok_or_else(Refusal::no_entry)?;
+        let mut lun = self.luns.get_mut(&id).ok_or_else(Refusal::no_entry)?;
         if name.is_empty() {
             return Err(Refusal::invalid("name", name));
         }
@@ -273,7 +306,7 @@ impl Cluster {
     /// # Errors
     /// A [`Refusal`] (code 4) when it is not there.
     pub fn modify_lun_attribute(&mut self, id: LunId, name: &str, value: &str) -> Result<(), Refusal> {
-        let lun = self.luns.get_mut(&id).ok_or_else(Refusal::no_entry)?;
+        let mut lun = self.luns.get_mut(&id).ok_or_else(Refusal::no_entry)?;
         let found = lun.attributes.iter_mut().find(|(existing, _)| existing == name);
         value.clone_into(&mut found.ok_or_else(Refusal::no_entry)?.1);
         Ok(())
@@ -284,7 +317,7 @@ impl Cluster {
     /// # Errors
     /// A [`Refusal`] (code 4) when it is not there.
     pub fn delete_lun_attribute(&mut self, id: LunId, name: &str) -> Result<(), Refusal> {
-        let lun = self.luns.get_mut(&id).ok_or_else(Refusal::no_entry)?;
+        let mut lun = self.luns.get_mut(&id).ok_or_else(Refusal::no_entry)?;
         let place = lun.attributes.iter().position(|(existing, _)| existing == name);
         lun.attributes.remove(place.ok_or_else(Refusal::no_entry)?);
         Ok(())
@@ -293,7 +326,9 @@ impl Cluster {
     /// Paths name the volume: when it is renamed they follow.
     pub(super) fn rename_luns_of(&mut self, volume: VolumeId) {
         let Some(name) = self.volumes.get(&volume).map(|volume| volume.name.clone()) else { return };
-        for lun in self.luns.values_mut().filter(|lun| lun.volume == volume) {
+        let luns: Vec<_> = self.luns.tagged(&LunTag::In(volume)).map(|lun| lun.id).collect();
+        for id in luns {
+            let Some(mut lun) = self.luns.get_mut(&id) else { continue };
             lun.path = format!("/vol/{name}/{}", lun.logical_unit());
         }
     }
@@ -320,12 +355,7 @@ impl Cluster {
     /// LUN may be larger than its volume (overcommitment is the administrator's choice), a thick one
     /// may not. The number is not verified against an array.
     fn admit_reservation(&self, volume: &Volume, size: u64, held: u64) -> Result<(), Refusal> {
-        let reserved: u64 = self
-            .luns
-            .values()
-            .filter(|lun| lun.volume == volume.id && lun.reserved)
-            .map(|lun| lun.size)
-            .sum();
+        let reserved = self.luns.total(&LunTag::In(volume.id));
         let free = volume.capacity().saturating_sub(reserved.saturating_sub(held));
         if size <= free {
             return Ok(());
@@ -341,7 +371,7 @@ impl Cluster {
     fn mint_serial(&mut self) -> Serial {
         loop {
             let serial = Serial(self.mint.serial());
-            if self.luns.values().all(|lun| lun.serial != serial) {
+            if self.luns.count(&LunTag::Serial(serial)) == 0 {
                 return serial;
             }
         }

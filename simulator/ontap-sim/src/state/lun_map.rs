@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
+use super::igroup::IgroupTag;
+use super::table::Row;
 use super::{Cluster, DataPlaneChange, IgroupId, LunId, NodeId, Refusal, SvmId};
 
 /// The highest logical unit number.
 pub const MAXIMUM_NUMBER: u16 = 4095;
 
 /// A LUN in a group.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LunMap {
     /// The LUN.
     pub lun: LunId,
@@ -18,6 +22,23 @@ pub struct LunMap {
     pub number: u16,
     /// The nodes through whose portals it is advertised: owner and partner at the time of mapping.
     pub reporting_nodes: Vec<NodeId>,
+}
+
+/// What a map is found under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MapTag {
+    /// Its LUN.
+    Of(LunId),
+    /// Its group.
+    To(IgroupId),
+}
+
+impl Row for LunMap {
+    type Tag = MapTag;
+
+    fn tags(&self) -> Vec<MapTag> {
+        vec![MapTag::Of(self.lun), MapTag::To(self.igroup)]
+    }
 }
 
 impl Cluster {
@@ -80,14 +101,12 @@ impl Cluster {
     /// What the initiator sees: number and LUN, ascending. A LUN or volume that is offline is not seen.
     pub fn view_of(&self, svm: SvmId, initiator: &str) -> Vec<(u16, LunId)> {
         let mut view = BTreeMap::new();
-        for map in self.lun_maps.values() {
-            let member = self.igroups.get(&map.igroup).is_some_and(|igroup| {
-                igroup.svm == svm && igroup.initiators.iter().any(|member| member.name == initiator)
-            });
+        let groups = self.igroups.tagged(&IgroupTag::With(svm, initiator.to_owned()));
+        for map in groups.flat_map(|igroup| self.lun_maps.tagged(&MapTag::To(igroup.id))) {
             let serves = self.luns.get(&map.lun).is_some_and(|lun| {
                 lun.enabled && self.volumes.get(&lun.volume).is_some_and(|volume| volume.online)
             });
-            if member && serves {
+            if serves {
                 view.entry(map.number).or_insert(map.lun);
             }
         }
@@ -100,16 +119,14 @@ impl Cluster {
     }
 
     pub(super) fn mask_initiators_of_lun(&mut self, lun: LunId) {
-        let igroups: Vec<_> =
-            self.lun_maps.keys().filter(|(mapped, _)| *mapped == lun).map(|(_, igroup)| *igroup).collect();
+        let igroups: Vec<_> = self.lun_maps.tagged(&MapTag::Of(lun)).map(|map| map.igroup).collect();
         for igroup in igroups {
             self.mask_igroup(igroup);
         }
     }
 
     pub(super) fn mask_all_initiators_of(&mut self, svm: SvmId) {
-        let igroups: Vec<_> =
-            self.igroups.values().filter(|igroup| igroup.svm == svm).map(|igroup| igroup.id).collect();
+        let igroups: Vec<_> = self.igroups.tagged(&IgroupTag::Of(svm)).map(|igroup| igroup.id).collect();
         for igroup in igroups {
             self.mask_igroup(igroup);
         }
@@ -127,15 +144,15 @@ impl Cluster {
     /// Numbers in use in the group, and in every group that shares a host with it.
     fn numbers_seen_by(&self, igroup: IgroupId) -> BTreeSet<u16> {
         let Some(group) = self.igroups.get(&igroup) else { return BTreeSet::new() };
-        let hosts: BTreeSet<_> = group.initiators.iter().map(|initiator| initiator.name.as_str()).collect();
-        let related = |id: &IgroupId| {
-            *id == igroup
-                || self.igroups.get(id).is_some_and(|other| {
-                    other.svm == group.svm
-                        && other.initiators.iter().any(|initiator| hosts.contains(initiator.name.as_str()))
-                })
-        };
-        self.lun_maps.values().filter(|map| related(&map.igroup)).map(|map| map.number).collect()
+        let hosts = group.initiators.iter().map(|host| IgroupTag::With(group.svm, host.name.clone()));
+        let others =
+            hosts.flat_map(|host| self.igroups.tagged(&host).map(|other| other.id).collect::<Vec<_>>());
+        let related: BTreeSet<_> = others.chain([igroup]).collect();
+        related
+            .iter()
+            .flat_map(|igroup| self.lun_maps.tagged(&MapTag::To(*igroup)))
+            .map(|map| map.number)
+            .collect()
     }
 }
 

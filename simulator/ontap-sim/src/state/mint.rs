@@ -1,20 +1,28 @@
 //! Identifiers. One seed gives one sequence, so that a run can be repeated to the letter.
 
-use uuid::Builder;
-use uuid::Uuid;
+use serde::{Deserialize, Serialize};
+use uuid::{Builder, Uuid};
+
+use super::table::Single;
 
 /// What a LUN serial number is made of; the array uses these punctuation characters too.
 const SERIAL_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789?-";
 
+/// Steps between the first words of two UUIDs are at most this.
+const STRIDE: u32 = 256;
+
 /// A seeded sequence (SplitMix64): not for secrets.
-#[derive(Debug, Clone)]
-pub(super) struct Mint {
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Mint {
     state: u64,
+    /// First word of the last UUID.
+    rank: u32,
 }
 
 impl Mint {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { state: seed }
+    pub(super) fn seed(&mut self, seed: u64) {
+        self.state = seed;
+        self.rank = self.word() >> 2;
     }
 
     fn next(&mut self) -> u64 {
@@ -25,15 +33,26 @@ impl Mint {
         mixed ^ (mixed >> 31)
     }
 
-    /// A UUID in the form of version 4.
+    fn word(&mut self) -> u32 {
+        (self.next() >> 32) as u32
+    }
+}
+
+impl Single<Mint> {
+    /// A UUID in the form of version 4. Its first word is not random but ascends, so that what is
+    /// in the order of UUIDs is in the order of making (2³¹ / 128 of them from any seed).
     pub(super) fn uuid(&mut self) -> Uuid {
-        let value = (u128::from(self.next()) << 64) | u128::from(self.next());
+        let mint = self.edit();
+        mint.rank = mint.rank.wrapping_add(1 + mint.word() % STRIDE);
+        let rank = u128::from(mint.rank) << 96;
+        let value = rank | (u128::from(mint.word()) << 64) | u128::from(mint.next());
         Builder::from_random_bytes(value.to_be_bytes()).into_uuid()
     }
 
     /// Twelve printable characters.
     pub(super) fn serial(&mut self) -> [u8; 12] {
-        let mut value = (u128::from(self.next()) << 64) | u128::from(self.next());
+        let mint = self.edit();
+        let mut value = (u128::from(mint.next()) << 64) | u128::from(mint.next());
         std::array::from_fn(|_| {
             let index = (value & 63) as usize;
             value >>= 6;

@@ -18,15 +18,17 @@ pub mod lun;
 pub mod lun_map;
 mod mint;
 mod refusal;
+pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod volume;
 
-use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use boot::{Blueprint, BlueprintError, LifBlueprint};
@@ -37,15 +39,16 @@ use export::ExportPolicy;
 use igroup::Igroup;
 use iscsi::IscsiService;
 use job::Job;
-use lun::Lun;
+use lun::{Lun, LunTag};
 use lun_map::LunMap;
 use mint::Mint;
-use volume::Volume;
+use table::{Row, RowWrite, Single, Table, cluster, untagged};
+use volume::{Volume, VolumeTag};
 
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(pub Uuid);
 
         impl fmt::Display for $name {
@@ -90,7 +93,7 @@ identifier!(
 );
 
 /// A storage controller. Nodes come as HA pairs: each is the other's partner.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// Its identifier.
     pub id: NodeId,
@@ -101,7 +104,7 @@ pub struct Node {
 }
 
 /// The media of an aggregate, as `block_storage.primary.disk_type` tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Media {
     /// Solid state.
     Ssd,
@@ -110,7 +113,7 @@ pub enum Media {
 }
 
 /// A pool of disks, owned by one node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Aggregate {
     /// Its identifier.
     pub id: AggregateId,
@@ -125,7 +128,7 @@ pub struct Aggregate {
 }
 
 /// A storage virtual machine: the tenant that owns volumes, LIFs and protocol services.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Svm {
     /// Its identifier.
     pub id: SvmId,
@@ -140,7 +143,7 @@ pub struct Svm {
 }
 
 /// What a LIF is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LifService {
     /// NFS clients mount here.
     Nfs,
@@ -154,7 +157,7 @@ pub enum LifService {
 }
 
 /// A logical interface: an address of an SVM, at home on a node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Lif {
     /// Its identifier.
     pub id: LifId,
@@ -170,36 +173,67 @@ pub struct Lif {
     pub service: LifService,
 }
 
-/// The whole array.
-#[derive(Debug)]
-pub struct Cluster {
+/// What the cluster says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct About {
     /// Name of the cluster.
     pub name: String,
     /// Identifier of the cluster.
     pub uuid: Uuid,
-    now: Timestamp,
-    mint: Mint,
-    changes: Vec<DataPlaneChange>,
-    pub(crate) nodes: Vec<Node>,
-    pub(crate) aggregates: Vec<Aggregate>,
-    pub(crate) svms: Vec<Svm>,
-    pub(crate) lifs: Vec<Lif>,
-    pub(crate) policies: BTreeMap<u64, ExportPolicy>,
-    pub(crate) volumes: BTreeMap<VolumeId, Volume>,
-    pub(crate) luns: BTreeMap<LunId, Lun>,
-    pub(crate) igroups: BTreeMap<IgroupId, Igroup>,
-    pub(crate) lun_maps: BTreeMap<(LunId, IgroupId), LunMap>,
-    pub(crate) jobs: VecDeque<Job>,
-    usage: Usage,
 }
 
-/// What the data planes hold, in bytes. The state cannot know it; it is told.
-#[derive(Debug, Clone, Default)]
-pub struct Usage {
-    /// Bytes that files take, by volume.
-    pub files: BTreeMap<VolumeId, u64>,
-    /// Bytes that LUNs take.
-    pub luns: BTreeMap<LunId, u64>,
+untagged!(Lif);
+
+/// Rows of few that are found by their name.
+macro_rules! named {
+    ($($row:ty),*) => {
+        $(impl Row for $row {
+            type Tag = String;
+
+            fn tags(&self) -> Vec<String> {
+                vec![self.name.clone()]
+            }
+        })*
+    };
+}
+named!(Node, Aggregate, Svm);
+
+// One line a table: whatever is here is rolled back when a request is refused, and durable with a
+// data directory. Identifiers ascend in the order of making, and so do rows.
+cluster! {
+    /// The cluster itself.
+    about: Single<About>,
+    /// Where identifiers come from.
+    mint: Single<Mint>,
+    /// Controllers.
+    nodes: Table<NodeId, Node>,
+    /// Pools of disks.
+    aggregates: Table<AggregateId, Aggregate>,
+    /// Tenants.
+    svms: Table<SvmId, Svm>,
+    /// Addresses.
+    lifs: Table<LifId, Lif>,
+    /// Export policies.
+    policies: Table<u64, ExportPolicy>,
+    /// Volumes.
+    volumes: Table<VolumeId, Volume>,
+    /// LUNs.
+    luns: Table<LunId, Lun>,
+    /// Initiator groups.
+    igroups: Table<IgroupId, Igroup>,
+    /// What is mapped to whom.
+    lun_maps: Table<(LunId, IgroupId), LunMap>,
+    /// What was asked asynchronously.
+    jobs: Table<JobId, Job>,
+}
+
+/// What the data planes hold. The state cannot know it; whoever holds the data planes tells.
+pub trait Usage: fmt::Debug + Send + Sync {
+    /// Bytes that the files of a volume take.
+    fn by_files(&self, volume: VolumeId) -> u64;
+
+    /// Bytes that the content of a LUN takes.
+    fn by_lun(&self, lun: LunId) -> u64;
 }
 
 impl Cluster {
@@ -208,20 +242,35 @@ impl Cluster {
         self.now = now;
     }
 
-    /// Tells the machine what the data planes hold now.
-    pub fn set_usage(&mut self, usage: Usage) {
-        self.usage = usage;
+    /// Tells the machine whom to ask what the data planes hold.
+    pub fn set_usage(&mut self, usage: Arc<dyn Usage>) {
+        self.usage = Some(usage);
     }
 
-    /// Bytes that the LUN's content takes, as last told.
+    /// Does something whole or not at all: a refusal leaves everything as it was, what the data
+    /// planes would have had to do included.
+    ///
+    /// # Errors
+    /// What `act` refuses.
+    pub fn attempt<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, Refusal>) -> Result<T, Refusal> {
+        let savepoint = self.savepoint();
+        let outcome = act(self);
+        if outcome.is_err() {
+            self.roll_back(&savepoint);
+        }
+        outcome
+    }
+
+    /// Bytes that the LUN's content takes.
     pub fn used_by_lun(&self, lun: LunId) -> u64 {
-        self.usage.luns.get(&lun).copied().unwrap_or(0)
+        self.usage.as_ref().map_or(0, |usage| usage.by_lun(lun))
     }
 
-    /// Bytes that files and LUNs take in the volume, as last told.
+    /// Bytes that files and LUNs take in the volume.
     pub fn used_by_volume(&self, volume: VolumeId) -> u64 {
-        let luns = self.luns.values().filter(|lun| lun.volume == volume).map(|lun| self.used_by_lun(lun.id));
-        self.usage.files.get(&volume).copied().unwrap_or(0).saturating_add(luns.sum())
+        let files = self.usage.as_ref().map_or(0, |usage| usage.by_files(volume));
+        let luns = self.luns.tagged(&LunTag::In(volume)).map(|lun| self.used_by_lun(lun.id));
+        luns.fold(files, u64::saturating_add)
     }
 
     /// What the data planes must do for the state to be true on the wire, in order. The list is
@@ -236,27 +285,37 @@ impl Cluster {
 
     /// The SVM of this identifier.
     pub fn find_svm(&self, id: SvmId) -> Option<&Svm> {
-        self.svms.iter().find(|svm| svm.id == id)
+        self.svms.get(&id)
     }
 
     /// The SVM of this name.
     pub fn find_svm_named(&self, name: &str) -> Option<&Svm> {
-        self.svms.iter().find(|svm| svm.name == name)
+        self.svms.find(&name.to_owned())
+    }
+
+    /// The aggregate of this name.
+    pub fn find_aggregate_named(&self, name: &str) -> Option<&Aggregate> {
+        self.aggregates.find(&name.to_owned())
     }
 
     /// The aggregate of this identifier.
     pub fn find_aggregate(&self, id: AggregateId) -> Option<&Aggregate> {
-        self.aggregates.iter().find(|aggregate| aggregate.id == id)
+        self.aggregates.get(&id)
     }
 
     /// The node of this identifier.
     pub fn find_node(&self, id: NodeId) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.id == id)
+        self.nodes.get(&id)
+    }
+
+    /// The node of this name.
+    pub fn find_node_named(&self, name: &str) -> Option<&Node> {
+        self.nodes.find(&name.to_owned())
     }
 
     /// The volume of this name in the SVM.
     pub fn find_volume_named(&self, svm: SvmId, name: &str) -> Option<&Volume> {
-        self.volumes.values().find(|volume| volume.svm == svm && volume.name == name)
+        self.volumes.find(&VolumeTag::Named(svm, name.to_owned()))
     }
 
     /// The name of the SVM, for messages and records.
@@ -271,13 +330,13 @@ impl Cluster {
 
     /// The HA pair of `node`: itself and its partner. Selective LUN map reports these two.
     pub fn ha_pair(&self, node: NodeId) -> Vec<&Node> {
-        let position = self.nodes.iter().position(|candidate| candidate.id == node).unwrap_or(0);
+        let position = self.nodes.keys().position(|candidate| *candidate == node).unwrap_or(0);
         let pair = position - position % 2;
-        self.nodes.iter().skip(pair).take(2).collect()
+        self.nodes.values().skip(pair).take(2).collect()
     }
 
     /// Bytes that the volumes on an aggregate take from it: the size of those with a guarantee.
     pub fn reserved_on(&self, aggregate: AggregateId) -> u64 {
-        self.volumes.values().filter(|volume| volume.aggregate == aggregate).map(Volume::reserved).sum()
+        self.volumes.total(&VolumeTag::On(aggregate))
     }
 }

@@ -3,9 +3,11 @@
 //! Numbers with five digits and more are from the vendor's published per-call error tables; texts
 //! are ours except where clients compare them (`entry doesn't exist`).
 
+use serde::{Deserialize, Serialize};
+
 /// When the array notices. A call that starts a job is refused at once only for what can be told
 /// from the request itself; the rest the job reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// The request is bad in itself, or names something that is not there.
     Request,
@@ -14,7 +16,7 @@ pub enum Phase {
 }
 
 /// A refused request. The state is as before.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message} (code {code})")]
 pub struct Refusal {
     /// HTTP status, where it is answered directly.

@@ -94,7 +94,7 @@ fn one_seed_makes_one_array_and_another_seed_another() {
         let mut cluster = Cluster::boot(&blueprint(seed)).unwrap();
         make_volume(&mut cluster, "v");
         let lun = make_lun(&mut cluster, "/vol/v/lun0");
-        serials.push((cluster.uuid, cluster.luns[&lun].serial.to_string()));
+        serials.push((cluster.about.uuid, cluster.luns[&lun].serial.to_string()));
     }
     assert_eq!(serials[0], serials[1]);
     assert_ne!(serials[0], serials[2]);
@@ -271,7 +271,7 @@ fn luns_are_optimised_on_the_owner_of_their_aggregate_and_reported_on_the_pair()
     assert_eq!(optimised, second);
     let igroup = make_igroup(&mut cluster, "g", &[A]);
     cluster.create_lun_map(lun, igroup, None).unwrap();
-    let pair: Vec<_> = cluster.nodes.iter().map(|node| node.id).collect();
+    let pair: Vec<_> = cluster.nodes.values().map(|node| node.id).collect();
     assert_eq!(cluster.lun_maps[&(lun, igroup)].reporting_nodes, pair);
 }
 

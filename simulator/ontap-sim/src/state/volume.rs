@@ -1,7 +1,11 @@
 //! FlexVol volumes: create, mount at a junction, resize, delete.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
+use super::lun::LunTag;
+use super::lun_map::MapTag;
+use super::table::Row;
 use super::{AggregateId, Cluster, DataPlaneChange, Refusal, SvmId, VolumeId};
 
 /// The smallest volume ONTAP makes.
@@ -12,7 +16,7 @@ pub const MAXIMUM_SIZE: u64 = 300 << 40;
 const SNAPSHOT_POLICIES: [&str; 3] = ["default", "default-1weekly", "none"];
 
 /// Whether the volume's size is taken from the aggregate at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Guarantee {
     /// Thin.
     None,
@@ -21,7 +25,7 @@ pub enum Guarantee {
 }
 
 /// Whose permissions its files have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SecurityStyle {
     /// Mode bits.
     Unix,
@@ -32,7 +36,7 @@ pub enum SecurityStyle {
 }
 
 /// A FlexVol.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Volume {
     /// Its identifier.
     pub id: VolumeId,
@@ -76,6 +80,41 @@ pub struct Volume {
     pub encrypted: bool,
     /// Tiering policy.
     pub tiering: String,
+}
+
+/// What a volume is found under.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VolumeTag {
+    /// Its name in its SVM.
+    Named(SvmId, String),
+    /// Its SVM.
+    Of(SvmId),
+    /// Its aggregate; weighs what it takes from it.
+    On(AggregateId),
+    /// Its export policy.
+    Under(u64),
+    /// Its junction in the namespace of its SVM.
+    At(SvmId, String),
+}
+
+impl Row for Volume {
+    type Tag = VolumeTag;
+
+    fn tags(&self) -> Vec<VolumeTag> {
+        let junction = self.junction.iter().map(|path| VolumeTag::At(self.svm, path.clone()));
+        junction
+            .chain([
+                VolumeTag::Named(self.svm, self.name.clone()),
+                VolumeTag::Of(self.svm),
+                VolumeTag::On(self.aggregate),
+                VolumeTag::Under(self.policy),
+            ])
+            .collect()
+    }
+
+    fn weight(&self, tag: &VolumeTag) -> u64 {
+        if matches!(tag, VolumeTag::On(_)) { self.reserved() } else { 0 }
+    }
 }
 
 impl Volume {
@@ -244,8 +283,8 @@ impl Cluster {
                 format!("Volume \"{}\" is the root volume of its SVM and cannot be deleted", volume.name),
             ));
         }
-        let luns: Vec<_> = self.luns.values().filter(|lun| lun.volume == id).map(|lun| lun.id).collect();
-        if self.lun_maps.keys().any(|(lun, _)| luns.contains(lun)) {
+        let luns: Vec<_> = self.luns.tagged(&LunTag::In(id)).map(|lun| lun.id).collect();
+        if luns.iter().any(|lun| self.lun_maps.count(&MapTag::Of(*lun)) > 0) {
             return Err(Refusal::conflict(
                 8,
                 format!("Volume \"{}\" contains mapped LUNs: unmap them before the deletion", volume.name),
@@ -361,17 +400,19 @@ impl Cluster {
         if !shaped {
             return Err(bad("it must be absolute with no empty component"));
         }
-        let mut others =
-            self.volumes.values().filter(|other| other.svm == volume.svm && other.id != volume.id);
-        if others.any(|other| other.junction.as_deref() == Some(path.as_str())) {
+        let stands_at = |path: &str| {
+            let mut there = self.volumes.tagged(&VolumeTag::At(volume.svm, path.to_owned()));
+            there.any(|other| other.id != volume.id)
+        };
+        if stands_at(&path) {
             return Err(bad("another volume is mounted there"));
         }
         let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        let rooted = parent.is_empty()
-            || self.volumes.values().any(|other| {
-                other.svm == volume.svm && other.junction.as_deref() == Some(parent) && other.id != volume.id
-            });
-        if rooted { Ok(Some(path)) } else { Err(bad("its parent is not a junction")) }
+        if parent.is_empty() || stands_at(parent) {
+            Ok(Some(path))
+        } else {
+            Err(bad("its parent is not a junction"))
+        }
     }
 
     fn publish_junction(&mut self, before: Option<&Volume>, after: &Volume) {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::resource::{NOTHING, Resource, Scope};
 use super::node_reference;
+use crate::state::volume::VolumeTag;
 use crate::state::{Aggregate, Cluster, Media, Refusal};
 
 pub(super) const AGGREGATES: Resource = Resource {
@@ -36,7 +37,7 @@ fn aggregates(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusa
     let wanted = |aggregate: &&Aggregate| {
         scope.admits("uuid", &aggregate.id.to_string()) && scope.admits("name", &aggregate.name)
     };
-    Ok(cluster.aggregates.iter().filter(wanted).map(|aggregate| record(cluster, aggregate)).collect())
+    Ok(cluster.aggregates.values().filter(wanted).map(|aggregate| record(cluster, aggregate)).collect())
 }
 
 fn record(cluster: &Cluster, aggregate: &Aggregate) -> Value {
@@ -45,7 +46,7 @@ fn record(cluster: &Cluster, aggregate: &Aggregate) -> Value {
         Media::Hdd => "hdd",
     };
     let used = cluster.reserved_on(aggregate.id);
-    let volumes = cluster.volumes.values().filter(|volume| volume.aggregate == aggregate.id).count();
+    let volumes = cluster.volumes.count(&VolumeTag::On(aggregate.id));
     json!({
         "uuid": aggregate.id.to_string(),
         "name": aggregate.name,

@@ -74,7 +74,9 @@ pub(super) const JOBS: Resource = Resource {
 };
 
 fn cluster(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    Ok(vec![json!({ "name": cluster.name, "uuid": cluster.uuid.to_string(), "version": version() })])
+    Ok(vec![
+        json!({ "name": cluster.about.name, "uuid": cluster.about.uuid.to_string(), "version": version() }),
+    ])
 }
 
 fn nodes(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
@@ -90,12 +92,12 @@ fn nodes(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
             "version": version(),
         })
     };
-    Ok(cluster.nodes.iter().map(record).collect())
+    Ok(cluster.nodes.values().map(record).collect())
 }
 
 fn jobs(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
     // Newest last; a client looks for one of the newest.
-    let wanted = cluster.jobs.iter().rev().filter(|job| scope.admits("uuid", &job.id.to_string()));
+    let wanted = cluster.jobs.values().rev().filter(|job| scope.admits("uuid", &job.id.to_string()));
     Ok(wanted.map(|job| without_nulls(job_record(cluster, job))).collect())
 }
 

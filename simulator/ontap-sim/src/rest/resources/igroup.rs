@@ -6,6 +6,7 @@ use super::super::body::Body;
 use super::super::resource::{NOTHING, Resource, Scope};
 use super::svm_reference;
 use crate::state::igroup::{Igroup, IgroupSpec, Initiator, Protocol};
+use crate::state::lun_map::MapTag;
 use crate::state::{Cluster, IgroupId, Refusal};
 
 pub(super) const IGROUPS: Resource = Resource {
@@ -70,8 +71,7 @@ fn record(cluster: &Cluster, igroup: &Igroup) -> Value {
     let initiators: Vec<_> = igroup.initiators.iter().map(initiator_record).collect();
     let maps: Vec<_> = cluster
         .lun_maps
-        .values()
-        .filter(|map| map.igroup == igroup.id)
+        .tagged(&MapTag::To(igroup.id))
         .map(|map| {
             let name = cluster.luns.get(&map.lun).map(|lun| lun.path.as_str());
             json!({ "logical_unit_number": map.number, "lun": { "name": name, "uuid": map.lun.to_string() } })

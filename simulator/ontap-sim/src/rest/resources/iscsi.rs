@@ -49,11 +49,11 @@ fn services(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
             "target": { "name": svm.iscsi.target, "alias": svm.iscsi.alias },
         })
     };
-    Ok(cluster.svms.iter().map(record).collect())
+    Ok(cluster.svms.values().map(record).collect())
 }
 
 fn credentials(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    Ok(cluster.svms.iter().map(|svm| credential_record(cluster, svm)).collect())
+    Ok(cluster.svms.values().map(|svm| credential_record(cluster, svm)).collect())
 }
 
 /// Passwords are never shown.

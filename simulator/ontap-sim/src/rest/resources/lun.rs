@@ -9,6 +9,7 @@ use super::super::body::Body;
 use super::super::resource::{NOTHING, Resource, Scope};
 use super::{node_reference, svm_reference, time, volume_name};
 use crate::state::lun::{Lun, LunPatch, LunSpec};
+use crate::state::lun_map::MapTag;
 use crate::state::{Cluster, LunId, Refusal};
 
 pub(super) const LUNS: Resource = Resource {
@@ -102,8 +103,7 @@ fn record(cluster: &Cluster, lun: &Lun) -> Value {
     let online = lun.enabled && volume.is_some_and(|volume| volume.online);
     let maps: Vec<_> = cluster
         .lun_maps
-        .values()
-        .filter(|map| map.lun == lun.id)
+        .tagged(&MapTag::Of(lun.id))
         .map(|map| {
             let name = cluster.igroups.get(&map.igroup).map(|igroup| igroup.name.as_str());
             json!({

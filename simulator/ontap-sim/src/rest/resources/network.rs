@@ -37,7 +37,7 @@ pub(super) const IP_INTERFACES: Resource = Resource {
 };
 
 fn interfaces(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    Ok(cluster.lifs.iter().map(|lif| record(cluster, lif)).collect())
+    Ok(cluster.lifs.values().map(|lif| record(cluster, lif)).collect())
 }
 
 fn record(cluster: &Cluster, lif: &Lif) -> Value {

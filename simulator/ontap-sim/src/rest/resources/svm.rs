@@ -38,7 +38,7 @@ pub(super) const SVMS: Resource = Resource {
 
 fn svms(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
     let wanted = |svm: &&Svm| scope.admits("uuid", &svm.id.to_string()) && scope.admits("name", &svm.name);
-    Ok(cluster.svms.iter().filter(wanted).map(|svm| record(cluster, svm)).collect())
+    Ok(cluster.svms.values().filter(wanted).map(|svm| record(cluster, svm)).collect())
 }
 
 fn record(cluster: &Cluster, svm: &Svm) -> Value {

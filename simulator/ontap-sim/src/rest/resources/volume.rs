@@ -299,8 +299,8 @@ fn require_aggregate(cluster: &Cluster, svm: SvmId, body: &Body) -> Result<Aggre
         Refusal::missing(917_508, message).about("aggregates")
     };
     let (found, what) = match (names.as_slice(), uuids.as_slice()) {
-        ([name], _) => (cluster.aggregates.iter().find(|aggregate| aggregate.name == *name), name),
-        ([], [uuid]) => (cluster.aggregates.iter().find(|aggregate| aggregate.id.to_string() == *uuid), uuid),
+        ([name], _) => (cluster.find_aggregate_named(name), name),
+        ([], [uuid]) => (uuid.parse().ok().and_then(|uuid| cluster.find_aggregate(AggregateId(uuid))), uuid),
         ([], []) => return Err(Refusal::required("aggregates.name")),
         _ => {
             return Err(
