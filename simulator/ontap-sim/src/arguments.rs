@@ -1,6 +1,7 @@
 //! The command line of `ontap-sim`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Parser;
@@ -44,6 +45,9 @@ pub struct Arguments {
     /// Client match that the default export policy admits to everything; repeatable
     #[arg(long = "default-export-rule", value_name = "CLIENTS")]
     pub default_export_rules: Vec<String>,
+    /// Directory that keeps the array over restarts; it is made, or goes on from what is in it
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// `ADDRESS[@NODE]`.
@@ -99,6 +103,7 @@ impl Arguments {
                 iscsi,
                 management: self.front.management.ip(),
                 default_export_clients: self.default_export_rules.clone(),
+                addressed: !none_given,
                 now,
             },
             ports: Ports {
@@ -110,6 +115,7 @@ impl Arguments {
             control: self.front.control,
             users: vec![administrator],
             ca_out: self.front.ca_out.clone(),
+            data_dir: self.data_dir.clone(),
         })
     }
 

@@ -11,14 +11,18 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sim_front::{ControlError, Controlled, Digest, Happening, PortalSelector};
 
-use crate::dataplane::DataPlanes;
+use crate::data_dir::{DataDir, DataDirError};
+use crate::dataplane::{ContentError, DataPlanes};
 use crate::management::Management;
 use crate::rest::{self, Answer, Call};
-use crate::state::{Cluster, Lif, LifService, LunId, SvmId};
+use crate::state::{Cluster, Lif, LifService, LunId, Refusal, SvmId};
 use crate::zapi;
 
 /// Bytes read at once when a LUN is digested.
 const DIGEST_CHUNK: usize = 1 << 20;
+
+/// ONTAP's number of an internal error.
+const INTERNAL_ERROR: u64 = 1_500;
 
 /// A running array.
 #[derive(Debug, Clone)]
@@ -33,23 +37,43 @@ struct Shared {
     events: EventLog,
     levers: Levers,
     schedule: Schedule,
+    data: Option<DataDir>,
+}
+
+/// Why what was decided could not be carried out. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum CarryOutError {
+    /// No content for a volume or LUN.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// The data directory.
+    #[error(transparent)]
+    Durable(#[from] DataDirError),
 }
 
 impl Array {
-    /// Puts the state and its data planes together and applies what the state wants from them.
-    pub fn new(mut cluster: Cluster, planes: DataPlanes, events: EventLog, levers: Levers) -> Self {
+    /// Puts the state and its data planes together, and carries out what the state wants from them.
+    ///
+    /// # Errors
+    /// [`CarryOutError`] when content cannot be made or the data directory not be written.
+    pub fn new(
+        mut cluster: Cluster,
+        planes: DataPlanes,
+        data: Option<DataDir>,
+        events: EventLog,
+        levers: Levers,
+    ) -> Result<Self, CarryOutError> {
         cluster.set_usage(planes.usage());
-        let changes = cluster.take_changes();
-        planes.apply(&cluster, changes);
-        cluster.forget_dirty();
+        carry_out(&mut cluster, &planes, data.as_ref())?;
         let schedule = Schedule::new(levers.clone(), events.clone());
         let cluster = Mutex::new(cluster);
-        Self { shared: Arc::new(Shared { cluster, planes, events, levers, schedule }) }
+        Ok(Self { shared: Arc::new(Shared { cluster, planes, events, levers, schedule, data }) })
     }
 
     /// Answers a call. The data planes have done their part when it returns.
     pub fn answer(&self, call: &Call) -> Answer {
         let answer = self.change(|cluster| rest::answer(cluster, call));
+        let answer = answer.unwrap_or_else(|refusal| Answer::refused(&refusal));
         self.record(call, &answer);
         answer
     }
@@ -65,16 +89,29 @@ impl Array {
         reply.document
     }
 
-    /// Does something to the state, and to the data planes what follows from it: both are done when
-    /// it returns. Every skin and the control endpoint change the array this way.
-    pub fn change<T>(&self, act: impl FnOnce(&mut Cluster) -> T) -> T {
+    /// Does something to the state, and to the data planes what follows from it. When it returns both
+    /// are done and, with a data directory, durable. Every skin and the control endpoint change the
+    /// array this way. Whether `act` refused is its own outcome.
+    ///
+    /// # Errors
+    /// A [`Refusal`] (500) when it could not be carried out; nothing has changed then.
+    pub fn change<T>(&self, act: impl FnOnce(&mut Cluster) -> T) -> Result<T, Refusal> {
         let mut cluster = self.shared.cluster.lock();
         cluster.set_clock(Timestamp::now());
+        let savepoint = cluster.savepoint();
         let outcome = act(&mut cluster);
-        let changes = cluster.take_changes();
-        self.shared.planes.apply(&cluster, changes);
-        cluster.forget_dirty();
-        outcome
+        match carry_out(&mut cluster, &self.shared.planes, self.shared.data.as_ref()) {
+            Ok(()) => Ok(outcome),
+            Err(error) => {
+                cluster.roll_back(&savepoint);
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a change could not be carried out"
+                );
+                self.shared.events.record("change.failed", json!({ "error": error.to_string() }));
+                Err(Refusal { status: 500, ..Refusal::request(INTERNAL_ERROR, error.to_string()) })
+            }
+        }
     }
 
     /// The data planes.
@@ -128,7 +165,8 @@ impl Array {
 
     /// Moves the iSCSI LIFs that `portal` selects to a node, in the state and on the wire.
     fn migrate(&self, portal: PortalSelector, node: &str) -> Result<(), ControlError> {
-        let moved = self.change(|cluster| self.moved(cluster, portal, node))?;
+        let moved = self.change(|cluster| self.moved(cluster, portal, node));
+        let moved = moved.map_err(|refusal| ControlError::Failed { message: refusal.message })??;
         self.shared.events.record("lif.migrated", json!({ "portals": moved, "node": node }));
         Ok(())
     }
@@ -172,6 +210,25 @@ impl Array {
             })
         })
     }
+}
+
+/// Makes durable and true what the state has decided, or nothing of it.
+fn carry_out(
+    cluster: &mut Cluster,
+    planes: &DataPlanes,
+    data: Option<&DataDir>,
+) -> Result<(), CarryOutError> {
+    let changes = cluster.take_changes();
+    planes.make(cluster, &changes)?;
+    if let Some(data) = data
+        && let Err(error) = cluster.dirty_rows().map_err(DataDirError::from).and_then(|rows| data.save(&rows))
+    {
+        planes.unmake(&changes);
+        return Err(error.into());
+    }
+    planes.apply(changes);
+    cluster.forget_dirty();
+    Ok(())
 }
 
 impl Controlled for Array {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! HTTPS ─ http ─ rest ─ state ──┐ DataPlaneChange
-//!                               └─ dataplane ─ iscsi-target, nfs-server ─ the node's kernel
+//!                    │          └─ dataplane ─ iscsi-target, nfs-server ─ the node's kernel
+//!                    └ RowWrite ─ data_dir
 //! HTTP on loopback ─ control (sim-front) ─ event log, state, digests, faults
 //! ```
 //!
@@ -12,6 +13,7 @@
 
 pub mod arguments;
 pub mod array;
+pub mod data_dir;
 pub mod dataplane;
 mod http;
 mod management;

@@ -12,8 +12,9 @@ use sim_front::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::array::Array;
-use crate::dataplane::{BringUpError, DataPlanes, Ports};
+use crate::array::{Array, CarryOutError};
+use crate::data_dir::{DataDir, DataDirError};
+use crate::dataplane::{BringUpError, ContentError, Contents, DataPlanes, Ports};
 use crate::http;
 use crate::state::{Blueprint, BlueprintError, Cluster};
 
@@ -32,6 +33,8 @@ pub struct Configuration {
     pub users: Vec<User>,
     /// Where the CA certificate is written.
     pub ca_out: Option<PathBuf>,
+    /// Where state and contents are kept; in memory when absent.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// Why the simulator did not start.
@@ -40,6 +43,15 @@ pub enum StartError {
     /// No such array can be built.
     #[error(transparent)]
     Blueprint(#[from] BlueprintError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The contents in it cannot.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// What the array is at first cannot be carried out.
+    #[error(transparent)]
+    CarryOut(#[from] CarryOutError),
     /// A data LIF cannot be served.
     #[error(transparent)]
     BringUp(#[from] BringUpError),
@@ -68,14 +80,31 @@ impl OntapSim {
     /// # Errors
     /// [`StartError`]: what, where, and the cure.
     pub async fn start(configuration: Configuration) -> Result<Self, StartError> {
-        let cluster = Cluster::boot(&configuration.blueprint)?;
+        let data = configuration.data_dir.as_deref().map(DataDir::open).transpose()?;
+        let kept = data.as_ref().map(DataDir::load).transpose()?.flatten();
+        let (cluster, contents) = match kept {
+            Some(mut cluster) => {
+                cluster.readdress(&configuration.blueprint)?;
+                cluster.revive();
+                let dir = data.as_ref().map(DataDir::path);
+                let contents = dir.map(|dir| Contents::in_directory(dir, &cluster)).transpose()?;
+                (cluster, contents)
+            }
+            None => {
+                let dir = data.as_ref().map(DataDir::path);
+                // What a death before the first answer left is nobody's.
+                let contents = dir.map(|dir| Contents::in_directory(dir, &Cluster::default())).transpose()?;
+                (Cluster::boot(&configuration.blueprint)?, contents)
+            }
+        };
+        let contents = contents.unwrap_or_default();
         let addresses: Vec<_> = cluster.lifs.values().map(|lif| lif.address).collect();
         let identity = TlsIdentity::generate("ontap-sim", &addresses)?;
         let management = bind("--management", configuration.management).await?;
         let control = bind("--control", configuration.control).await?;
         let (events, levers) = (EventLog::new(), Levers::seeded(configuration.blueprint.seed));
-        let planes = DataPlanes::bring_up(&cluster, configuration.ports, &events, &levers).await?;
-        let array = Array::new(cluster, planes, events, levers);
+        let planes = DataPlanes::bring_up(&cluster, configuration.ports, contents, &events, &levers).await?;
+        let array = Array::new(cluster, planes, data, events, levers)?;
         let stop = CancellationToken::new();
         let api = http::router(array.clone(), BasicAuth::new(configuration.users.clone()));
         let management = serve_https(management, &identity, api, stop.clone())?;

@@ -4,6 +4,7 @@
 //! What stands behind identifiers (content of LUNs, file trees) lives here; the state has only the
 //! identifiers.
 
+mod contents;
 mod happenings;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use nfs_server::{Export, FileTree, LifError, MountedClient, NfsServer, RootAttri
 use parking_lot::{Mutex, RwLock};
 use tracing::warn;
 
+pub use self::contents::{ContentError, Contents};
 pub use self::happenings::{PowerCutError, PowerLost};
 use self::wire::{wire_auth, wire_policy};
 use crate::state::lun::Serial;
@@ -106,6 +108,7 @@ impl Usage for Meter {
 
 #[derive(Debug, Default)]
 struct Served {
+    contents: Contents,
     nfs: BTreeMap<SvmId, NfsServer>,
     trees: BTreeMap<VolumeId, FileTree>,
     targets: BTreeMap<SvmId, TargetState>,
@@ -141,11 +144,12 @@ impl DataPlanes {
     pub async fn bring_up(
         cluster: &Cluster,
         ports: Ports,
+        contents: Contents,
         events: &EventLog,
         levers: &Levers,
     ) -> Result<Self, BringUpError> {
         let iscsi = IscsiServer::with_levers(events.clone(), levers.clone());
-        let mut served = Served::default();
+        let mut served = Served { contents, ..Served::default() };
         for svm in cluster.svms.values() {
             let server = NfsServer::with_levers(events.clone(), levers.clone(), &svm.name);
             served.nfs.insert(svm.id, server);
@@ -212,15 +216,38 @@ impl DataPlanes {
         }
     }
 
-    /// Applies changes in order; when it returns they are true on the wire.
-    pub fn apply(&self, cluster: &Cluster, changes: Vec<DataPlaneChange>) {
+    /// Makes the content that changes ask for ([`DataPlaneChange::makes_content`]): durable, with a
+    /// data directory, and seen by nobody yet.
+    ///
+    /// # Errors
+    /// [`ContentError`]; nothing was made then.
+    pub fn make(&self, cluster: &Cluster, changes: &[DataPlaneChange]) -> Result<(), ContentError> {
+        let mut served = self.served.lock();
+        for (done, change) in changes.iter().enumerate() {
+            if let Err(error) = served.make(cluster, change) {
+                changes.iter().take(done).rev().for_each(|change| served.unmake(change));
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back what [`Self::make`] made.
+    pub fn unmake(&self, changes: &[DataPlaneChange]) {
+        let mut served = self.served.lock();
+        changes.iter().rev().for_each(|change| served.unmake(change));
+    }
+
+    /// Applies changes in order; when it returns they are true on the wire. What makes content is
+    /// made already.
+    pub fn apply(&self, changes: Vec<DataPlaneChange>) {
         if changes.is_empty() {
             return;
         }
         let mut served = self.served.lock();
         let mut changed_targets = BTreeSet::new();
         for change in changes {
-            changed_targets.extend(served.apply(cluster, change));
+            changed_targets.extend(served.apply(change));
         }
         self.put_targets(&served, changed_targets);
     }
@@ -281,13 +308,48 @@ impl DataPlanes {
 }
 
 impl Served {
-    /// Applies one change; returns the SVM whose target must be put again.
-    fn apply(&mut self, cluster: &Cluster, change: DataPlaneChange) -> Option<SvmId> {
+    fn make(&mut self, cluster: &Cluster, change: &DataPlaneChange) -> Result<(), ContentError> {
         match change {
             DataPlaneChange::CreateTree { volume, capacity, uid, gid, mode } => {
-                self.trees.insert(volume, FileTree::new(capacity, RootAttributes { mode, uid, gid }));
-                None
+                let root = RootAttributes { mode: *mode, uid: *uid, gid: *gid };
+                let tree = self.contents.tree(*volume, *capacity, root)?;
+                self.trees.insert(*volume, tree);
             }
+            DataPlaneChange::CreateLun { lun, serial, size, unmap, optimised, .. } => {
+                let content = self.contents.lun(*lun, *size)?;
+                if self.armed {
+                    content.arm_power_cut();
+                }
+                let optimised = group_of(cluster, *optimised);
+                self.luns.insert(*lun, Disk { content, serial: *serial, unmap: *unmap, optimised });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn unmake(&mut self, change: &DataPlaneChange) {
+        match change {
+            DataPlaneChange::CreateTree { volume, .. } => self.remove_tree(*volume),
+            DataPlaneChange::CreateLun { lun, .. } => self.remove_lun(*lun),
+            _ => {}
+        }
+    }
+
+    fn remove_tree(&mut self, volume: VolumeId) {
+        self.trees.remove(&volume);
+        self.contents.remove_tree(volume);
+    }
+
+    fn remove_lun(&mut self, lun: LunId) {
+        self.luns.remove(&lun);
+        self.contents.remove_lun(lun);
+    }
+
+    /// Applies one change; returns the SVM whose target must be put again.
+    fn apply(&mut self, change: DataPlaneChange) -> Option<SvmId> {
+        match change {
+            DataPlaneChange::CreateTree { .. } | DataPlaneChange::CreateLun { .. } => None,
             DataPlaneChange::ResizeTree { volume, capacity } => {
                 if let Some(tree) = self.trees.get(&volume)
                     && let Err(error) = tree.resize(capacity)
@@ -297,7 +359,7 @@ impl Served {
                 None
             }
             DataPlaneChange::RemoveTree { volume } => {
-                self.trees.remove(&volume);
+                self.remove_tree(volume);
                 None
             }
             DataPlaneChange::Export { svm, path, volume, policy } => {
@@ -313,15 +375,6 @@ impl Served {
                 }
                 None
             }
-            DataPlaneChange::CreateLun { lun, serial, size, unmap, optimised, .. } => {
-                let optimised = group_of(cluster, optimised);
-                let content = Content::new(size);
-                if self.armed {
-                    content.arm_power_cut();
-                }
-                self.luns.insert(lun, Disk { content, serial, unmap, optimised });
-                None
-            }
             DataPlaneChange::ResizeLun { svm, lun, size } => {
                 if let Some(disk) = self.luns.get(&lun) {
                     disk.content.resize(size);
@@ -329,7 +382,7 @@ impl Served {
                 Some(svm)
             }
             DataPlaneChange::RemoveLun { svm, lun } => {
-                self.luns.remove(&lun);
+                self.remove_lun(lun);
                 Some(svm)
             }
             DataPlaneChange::Mask { svm, initiator, luns } => {

@@ -20,6 +20,7 @@ fn blueprint() -> Blueprint {
         iscsi: vec![lif(1, "sim-01"), lif(2, "sim-02")],
         management: std::net::IpAddr::from([127, 0, 0, 1]),
         default_export_clients: vec!["10.0.0.0/8".into(), "@hosts".into()],
+        addressed: true,
         now: "2026-01-02T03:04:05Z".parse().unwrap(),
     }
 }
@@ -27,9 +28,13 @@ fn blueprint() -> Blueprint {
 async fn brought_up() -> (Cluster, DataPlanes) {
     let mut cluster = Cluster::boot(&blueprint()).unwrap();
     let ports = Ports { nfs: 0, portmap: false, iscsi: 0 };
-    let planes = DataPlanes::bring_up(&cluster, ports, &EventLog::new(), &Levers::new()).await.unwrap();
+    let planes =
+        DataPlanes::bring_up(&cluster, ports, Contents::in_memory(), &EventLog::new(), &Levers::new())
+            .await
+            .unwrap();
     let changes = cluster.take_changes();
-    planes.apply(&cluster, changes);
+    planes.make(&cluster, &changes).unwrap();
+    planes.apply(changes);
     (cluster, planes)
 }
 
@@ -39,7 +44,8 @@ fn post(cluster: &mut Cluster, planes: &DataPlanes, path: &str, body: Value) {
     let answer = answer(cluster, &call);
     assert_eq!(answer.status, 201, "{}", answer.body);
     let changes = cluster.take_changes();
-    planes.apply(cluster, changes);
+    planes.make(cluster, &changes).unwrap();
+    planes.apply(changes);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ fn cluster() -> Cluster {
         iscsi: vec![lif("192.168.0.131")],
         management: "192.168.0.101".parse().unwrap(),
         default_export_clients: vec!["0.0.0.0/0".into()],
+        addressed: true,
         now: "2026-01-02T03:04:05Z".parse().unwrap(),
     };
     Cluster::boot(&blueprint).unwrap()

@@ -34,6 +34,9 @@ pub struct Blueprint {
     pub management: IpAddr,
     /// Client matches that the `default` export policy admits to everything.
     pub default_export_clients: Vec<String>,
+    /// Whether the addresses were chosen by a person: then they hold for an array from a data
+    /// directory too.
+    pub addressed: bool,
     /// When it is switched on.
     pub now: Timestamp,
 }
@@ -182,6 +185,44 @@ impl Cluster {
         Ok(())
     }
 
+    /// Gives the LIFs that the blueprint names its addresses: the host may have others than when
+    /// the array was made. LIFs that it does not name stay.
+    ///
+    /// # Errors
+    /// [`BlueprintError::UnknownNode`].
+    pub fn readdress(&mut self, blueprint: &Blueprint) -> Result<(), BlueprintError> {
+        let management = LifBlueprint { address: blueprint.management, node: None };
+        let mut wanted = vec![("lif_mgmt_1".to_owned(), management)];
+        if blueprint.addressed {
+            let numbered = |prefix: &'static str, lifs: &[LifBlueprint]| {
+                let named = |(number, lif): (u32, &LifBlueprint)| (format!("{prefix}_{number}"), lif.clone());
+                (1..).zip(lifs).map(named).collect::<Vec<_>>()
+            };
+            wanted.extend(numbered("lif_nfs", &blueprint.nfs));
+            wanted.extend(numbered("lif_iscsi", &blueprint.iscsi));
+        }
+        for (name, lif) in wanted {
+            let Some(id) = self.lifs.values().find(|kept| kept.name == name).map(|kept| kept.id) else {
+                continue;
+            };
+            let node = lif.node.is_some().then(|| self.require_node(&lif)).transpose()?;
+            if let Some(mut kept) = self.lifs.get_mut(&id) {
+                kept.address = lif.address;
+                kept.node = node.unwrap_or(kept.node);
+            }
+        }
+        Ok(())
+    }
+
+    fn require_node(&self, lif: &LifBlueprint) -> Result<NodeId, BlueprintError> {
+        let asked = lif.node.as_deref();
+        let node = self.nodes.values().find(|node| asked.is_none_or(|name| node.name == name));
+        node.map(|node| node.id).ok_or_else(|| BlueprintError::UnknownNode {
+            node: asked.unwrap_or_default().to_owned(),
+            known: self.nodes.values().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+
     fn boot_lif(
         &mut self,
         svm: SvmId,
@@ -189,12 +230,7 @@ impl Cluster {
         lif: &LifBlueprint,
         service: LifService,
     ) -> Result<(), BlueprintError> {
-        let asked = lif.node.as_deref();
-        let node = self.nodes.values().find(|node| asked.is_none_or(|name| node.name == name));
-        let node = node.map(|node| node.id).ok_or_else(|| BlueprintError::UnknownNode {
-            node: asked.unwrap_or_default().to_owned(),
-            known: self.nodes.values().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", "),
-        })?;
+        let node = self.require_node(lif)?;
         let id = LifId(self.mint.uuid());
         self.lifs.insert(id, Lif { id, name, svm, address: lif.address, node, service });
         Ok(())

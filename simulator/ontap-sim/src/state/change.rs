@@ -100,3 +100,11 @@ pub enum DataPlaneChange {
         authentication: Authentication,
     },
 }
+
+impl DataPlaneChange {
+    /// Whether it makes content. That is done before the state is made durable, everything else
+    /// after: a death in between leaves content that nobody names, and never a name without content.
+    pub fn makes_content(&self) -> bool {
+        matches!(self, Self::CreateTree { .. } | Self::CreateLun { .. })
+    }
+}

@@ -182,7 +182,6 @@ impl Cluster {
         if spec.reserved {
             self.admit_reservation(&volume, size, 0)?;
         }
-        let optimised = self.optimised_node(&volume);
         let lun = Lun {
             id: LunId(self.mint.uuid()),
             svm: spec.svm,
@@ -199,16 +198,21 @@ impl Cluster {
             attributes: spec.attributes,
         };
         let id = lun.id;
-        self.change(DataPlaneChange::CreateLun {
-            svm: lun.svm,
-            lun: id,
-            serial: lun.serial,
-            size,
-            unmap: lun.unmap,
-            optimised,
-        });
+        self.change(self.made_lun(&lun, &volume));
         self.luns.insert(id, lun);
         Ok(id)
+    }
+
+    /// What the data planes are told of a LUN that is there.
+    pub(super) fn made_lun(&self, lun: &Lun, volume: &Volume) -> DataPlaneChange {
+        DataPlaneChange::CreateLun {
+            svm: lun.svm,
+            lun: lun.id,
+            serial: lun.serial,
+            size: lun.size,
+            unmap: lun.unmap,
+            optimised: self.optimised_node(volume),
+        }
     }
 
     /// Changes a LUN; all of it or nothing.

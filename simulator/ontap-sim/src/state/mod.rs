@@ -18,6 +18,7 @@ pub mod lun;
 pub mod lun_map;
 mod mint;
 mod refusal;
+mod revive;
 pub mod table;
 #[cfg(test)]
 mod tests;

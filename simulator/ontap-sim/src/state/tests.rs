@@ -20,6 +20,7 @@ fn blueprint(seed: u64) -> Blueprint {
         iscsi: Vec::new(),
         management: "127.0.0.1".parse().unwrap(),
         default_export_clients: Vec::new(),
+        addressed: true,
         now: "2026-01-02T03:04:05Z".parse().unwrap(),
     }
 }

@@ -39,6 +39,7 @@ pub(crate) fn configuration() -> Configuration {
             iscsi: vec![loopback(1, "sim-01"), loopback(2, "sim-02")],
             management: IpAddr::V4(Ipv4Addr::LOCALHOST),
             default_export_clients: vec!["0.0.0.0/0".into()],
+            addressed: true,
             now: "2026-01-02T03:04:05Z".parse().unwrap(),
         },
         ports: Ports { nfs: 0, portmap: false, iscsi: 0 },
@@ -46,14 +47,19 @@ pub(crate) fn configuration() -> Configuration {
         control: SocketAddr::from(([127, 0, 0, 1], 0)),
         users: vec![User { name: "admin".into(), password: Password::new("Netapp1!") }],
         ca_out: None,
+        data_dir: None,
     }
 }
 
 impl Bench {
     pub(crate) async fn start() -> Self {
+        Self::with(configuration()).await
+    }
+
+    pub(crate) async fn with(configuration: Configuration) -> Self {
         // A second installation finds the first: either is the same provider.
         let _already = rustls::crypto::ring::default_provider().install_default();
-        let sim = OntapSim::start(configuration()).await.unwrap();
+        let sim = OntapSim::start(configuration).await.unwrap();
         let ca = Certificate::from_pem(sim.ca_pem().as_bytes()).unwrap();
         let client = Client::builder().tls_certs_only([ca]).no_proxy().build().unwrap();
         Self { sim, client }

@@ -1,0 +1,51 @@
+//! The array after a restart: what the data planes must be told for the state to be true again.
+//!
+//! The contents have survived with the state; what is told anew is all that data planes keep in
+//! memory: which trees and LUNs there are, exports, masks and credentials.
+
+use std::collections::BTreeSet;
+
+use super::{Cluster, DataPlaneChange};
+
+impl Cluster {
+    /// Asks the data planes for everything that the state says, as if it had just been decided.
+    pub fn revive(&mut self) {
+        for volume in self.volumes.values() {
+            self.changes.push(DataPlaneChange::CreateTree {
+                volume: volume.id,
+                capacity: volume.capacity(),
+                uid: volume.uid,
+                gid: volume.gid,
+                mode: volume.mode,
+            });
+        }
+        for volume in self.volumes.values() {
+            if let Some(path) = &volume.junction
+                && let Some(policy) = self.policies.get(&volume.policy)
+            {
+                let (svm, path, policy) = (volume.svm, path.clone(), policy.clone());
+                self.changes.push(DataPlaneChange::Export { svm, path, volume: volume.id, policy });
+            }
+        }
+        let luns: Vec<_> = self.luns.keys().copied().collect();
+        for lun in luns {
+            let made = self.luns.get(&lun).and_then(|lun| {
+                let volume = self.volumes.get(&lun.volume)?;
+                Some(self.made_lun(lun, volume))
+            });
+            self.changes.extend(made);
+        }
+        for svm in self.svms.values() {
+            let authentication = svm.iscsi.default_authentication.clone();
+            self.changes.push(DataPlaneChange::Authenticate { svm: svm.id, authentication });
+        }
+        let hosts: BTreeSet<_> = self
+            .igroups
+            .values()
+            .flat_map(|igroup| igroup.initiators.iter().map(|host| (igroup.svm, host.name.clone())))
+            .collect();
+        for (svm, host) in hosts {
+            self.mask_initiator(svm, &host);
+        }
+    }
+}
