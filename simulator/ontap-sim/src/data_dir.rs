@@ -349,6 +349,7 @@ mod tests {
             let place = tempfile::tempdir().unwrap();
             let mut data = DataDir::open(place.path()).unwrap();
             let mut cluster = cluster();
+            cluster.take_changes();
             data.save(&cluster.dirty_rows().unwrap()).unwrap();
             cluster.forget_dirty();
             for (call, restart) in calls {
