@@ -15,6 +15,7 @@ fn cluster() -> Cluster {
         iscsi: Vec::new(),
         management: "127.0.0.1".parse().unwrap(),
         default_export_clients: vec!["0.0.0.0/0".into()],
+        addressed: true,
         now,
     })
     .unwrap();
