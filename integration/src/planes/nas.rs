@@ -54,14 +54,14 @@ impl Nas {
     pub async fn restart(&self) -> Result<()> {
         let old = self.server();
         for port in [NFS_PORT, PORTMAP_PORT] {
-            old.unbind(SocketAddr::from((lif(), port))).await;
+            old.retire(SocketAddr::from((lif(), port))).await;
         }
         let new = serve(&self.tree).await?;
         *self.server.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
 
-    /// Restarts the service: connections are cut and all state of version 4 is forgotten, so that
+    /// Restarts the service in good order: what was called is answered, and all state of version 4 is forgotten, so that
     /// clients reclaim what they had open and locked in the grace that follows.
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl Nas {
     pub async fn restart_in_place(&self) -> Result<()> {
         let server = self.server();
         let address = SocketAddr::from((lif(), NFS_PORT));
-        server.unbind(address).await;
+        server.retire(address).await;
         server.restart();
         server.bind_lif(address).await?;
         Ok(())

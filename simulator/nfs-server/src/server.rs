@@ -10,6 +10,7 @@ use std::time::Duration;
 use levers::{EventLog, Levers, NfsLever};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::export::{Export, Exports, MountedClient};
@@ -19,6 +20,9 @@ use crate::nfs4::Nfs4;
 use crate::portmap::Portmap;
 use crate::rpc::{Dispatcher, Service, serve_datagrams, serve_streams};
 use crate::versions::{NfsVersions, Switched};
+
+/// How long [`NfsServer::retire`] waits for what was called to be answered, and for hanging up.
+const RETIREMENT: Duration = Duration::from_secs(3);
 
 /// The NFS service of one SVM. Clones are the same service; with the last one its LIFs go down.
 #[derive(Debug, Clone)]
@@ -33,7 +37,7 @@ struct Shared {
     speaks_v3: Arc<AtomicBool>,
     dispatcher: Dispatcher,
     /// The tasks of each bound address. Dropping them closes its sockets and connections.
-    bound: Mutex<HashMap<SocketAddr, JoinSet<()>>>,
+    bound: Mutex<HashMap<SocketAddr, Bound>>,
 }
 
 /// A LIF that could not be brought up.
@@ -50,6 +54,13 @@ pub enum LifError {
         /// Why not.
         source: io::Error,
     },
+}
+
+/// A bound address.
+#[derive(Debug, Default)]
+struct Bound {
+    tasks: JoinSet<()>,
+    retiring: watch::Sender<bool>,
 }
 
 impl NfsServer {
@@ -85,9 +96,10 @@ impl NfsServer {
     /// [`LifError`] when the address is taken, or not of this host.
     pub async fn bind_lif(&self, address: SocketAddr) -> Result<SocketAddr, LifError> {
         let (listener, bound) = self.listen(address).await?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(serve_streams(listener, bound, self.shared.dispatcher.clone()));
-        self.shared.bound.lock().insert(bound, tasks);
+        let mut service = Bound::default();
+        let (dispatcher, retiring) = (self.shared.dispatcher.clone(), service.retiring.subscribe());
+        service.tasks.spawn(serve_streams(listener, bound, dispatcher, retiring));
+        self.shared.bound.lock().insert(bound, service);
         tracing::info!(address = %bound, "NFS LIF up");
         Ok(bound)
     }
@@ -106,10 +118,11 @@ impl NfsServer {
         // The port mapper is a service of its own: NFS stopped, it goes on.
         let (levers, events) = (self.shared.dispatcher.levers().0, self.shared.dispatcher.events());
         let dispatcher = Dispatcher::new(versions, levers.clone(), NfsLever::default(), events.clone());
-        let mut tasks = JoinSet::new();
-        tasks.spawn(serve_streams(listener, bound, dispatcher.clone()));
-        tasks.spawn(serve_datagrams(socket, dispatcher));
-        self.shared.bound.lock().insert(bound, tasks);
+        let mut service = Bound::default();
+        let retiring = service.retiring.subscribe();
+        service.tasks.spawn(serve_streams(listener, bound, dispatcher.clone(), retiring));
+        service.tasks.spawn(serve_datagrams(socket, dispatcher));
+        self.shared.bound.lock().insert(bound, service);
         tracing::info!(address = %bound, nfs_port, "port mapper up");
         Ok(bound)
     }
@@ -127,10 +140,24 @@ impl NfsServer {
     /// Stops listening at `address` and cuts every connection made through it; when this returns,
     /// the port is free. Nothing happens when nothing is bound there.
     pub async fn unbind(&self, address: SocketAddr) {
-        let tasks = self.shared.bound.lock().remove(&address);
-        if let Some(mut tasks) = tasks {
-            tasks.shutdown().await;
+        let service = self.shared.bound.lock().remove(&address);
+        if let Some(mut service) = service {
+            service.tasks.shutdown().await;
             tracing::info!(%address, "down");
+        }
+    }
+
+    /// As [`Self::unbind`], in good order: what was called is answered before the connections end, so
+    /// that a client which finds the service again repeats nothing that was done. It has a second to
+    /// hang up.
+    pub async fn retire(&self, address: SocketAddr) {
+        let service = self.shared.bound.lock().remove(&address);
+        if let Some(mut service) = service {
+            service.retiring.send_replace(true);
+            // Of a port mapper, the datagrams go on until they are cut; so do calls a lever holds up.
+            let _in_time = tokio::time::timeout(RETIREMENT, service.tasks.join_next()).await;
+            service.tasks.shutdown().await;
+            tracing::info!(%address, "retired");
         }
     }
 

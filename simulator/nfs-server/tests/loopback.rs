@@ -446,6 +446,27 @@ async fn an_unbound_lif_cuts_its_connections_and_frees_its_port() {
 }
 
 #[tokio::test]
+async fn a_lif_that_retires_answers_what_it_did_and_does_no_more() {
+    let (svm, tree, mut client, root) = open_volume(16 << 20).await;
+    let before = tree.inodes();
+    for number in 0..400 {
+        let args = Args::default().bytes(&root).bytes(format!("d{number}").as_bytes()).mode(0o755);
+        client.send(NFS, 9, args).await;
+    }
+    let server = svm.server.clone();
+    let retired = tokio::spawn(async move { server.retire(svm.lif).await });
+    let mut answered = 0;
+    while client.receive_record().await.is_some() {
+        answered += 1;
+    }
+    let made = tree.inodes() - before;
+    assert_eq!((answered, made > 0), (made, true), "replies, directories made");
+    drop(client);
+    retired.await.unwrap();
+    assert_eq!(svm.server.bind_lif(svm.lif).await.unwrap(), svm.lif);
+}
+
+#[tokio::test]
 async fn the_port_mapper_answers_over_tcp_and_udp() {
     let svm = Svm::start().await;
     let at = svm.server.bind_portmap("127.0.0.1:0".parse().unwrap(), svm.lif.port()).await.unwrap();

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::BufReader;
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::rpc::fault::{LifFault, Passage};
@@ -30,11 +30,19 @@ const REPLIES_QUEUED: usize = 16;
 const OUTBOX: usize = 1 << 20;
 /// The pause after a failed accept or listen (no descriptors left, say), lest the loop spins.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a client may take to hang up when the service retires.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// The largest datagram a port mapper call makes.
 const MAX_DATAGRAM: usize = 2048;
 
-/// Accepts and serves connections for as long as it is polled. Dropping it cuts all of them.
-pub(crate) async fn serve_streams(listener: TcpListener, address: SocketAddr, dispatcher: Dispatcher) {
+/// Accepts and serves connections for as long as it is polled. Dropping it cuts all of them. Once
+/// `retiring` is true it takes no connection and no call any more, sends what is to be sent, and ends.
+pub(crate) async fn serve_streams(
+    listener: TcpListener,
+    address: SocketAddr,
+    dispatcher: Dispatcher,
+    retiring: watch::Receiver<bool>,
+) {
     let fault = LifFault::new(address, &dispatcher);
     let mut acceptor = Acceptor {
         address,
@@ -42,9 +50,21 @@ pub(crate) async fn serve_streams(listener: TcpListener, address: SocketAddr, di
         slots: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
         fault: fault.passage(),
         dispatcher,
+        retiring,
         connections: JoinSet::new(),
     };
-    tokio::join!(fault.follow(), acceptor.run());
+    tokio::select! {
+        () = fault.follow() => {}
+        () = acceptor.run() => {}
+    }
+}
+
+/// Comes back once the service retires.
+async fn retirement(retiring: &mut watch::Receiver<bool>) {
+    if retiring.wait_for(|retiring| *retiring).await.is_err() {
+        // Nobody can retire it any more.
+        std::future::pending::<()>().await;
+    }
 }
 
 #[derive(Debug)]
@@ -55,6 +75,7 @@ struct Acceptor {
     slots: Arc<Semaphore>,
     fault: Passage,
     dispatcher: Dispatcher,
+    retiring: watch::Receiver<bool>,
     connections: JoinSet<()>,
 }
 
@@ -66,7 +87,9 @@ impl Acceptor {
                 self.listener = None;
             }
             let mut passage = self.fault.clone();
+            let mut retiring = self.retiring.clone();
             let accepted = tokio::select! {
+                () = retirement(&mut retiring) => break,
                 () = passage.changed() => None,
                 accepted = self.accept() => accepted,
             };
@@ -75,6 +98,8 @@ impl Acceptor {
                 self.connect(stream, peer, slot);
             }
         }
+        self.listener = None;
+        while self.connections.join_next().await.is_some() {}
     }
 
     /// The next connection, if the LIF lets one in.
@@ -103,8 +128,12 @@ impl Acceptor {
             reset_on_drop(&stream);
             return;
         }
-        let connection =
-            Connection { client: peer.ip(), dispatcher: self.dispatcher.clone(), fault: self.fault.clone() };
+        let connection = Connection {
+            client: peer.ip(),
+            dispatcher: self.dispatcher.clone(),
+            fault: self.fault.clone(),
+            retiring: self.retiring.clone(),
+        };
         self.connections.spawn(async move {
             tracing::debug!(%peer, "connected");
             match connection.serve(stream).await {
@@ -114,6 +143,14 @@ impl Acceptor {
             drop(slot);
         });
     }
+}
+
+/// Says that nothing more will come, and waits for the client to hang up: closing on calls that were
+/// not read is a reset, and a reset may overtake replies.
+async fn take_leave(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    tokio::io::copy(stream, &mut tokio::io::sink()).await?;
+    Ok(())
 }
 
 fn reset_on_drop(stream: &TcpStream) {
@@ -127,6 +164,7 @@ struct Connection {
     client: IpAddr,
     dispatcher: Dispatcher,
     fault: Passage,
+    retiring: watch::Receiver<bool>,
 }
 
 impl Connection {
@@ -139,6 +177,8 @@ impl Connection {
         };
         if cut.resets() {
             reset_on_drop(&stream);
+        } else if *self.retiring.borrow() {
+            let _in_time = tokio::time::timeout(FAREWELL, take_leave(&mut stream)).await;
         }
         outcome
     }
@@ -162,7 +202,13 @@ impl Connection {
     ) -> Result<(), RecordError> {
         let gate = self.dispatcher.levers().0.gate().clone();
         let mut from = BufReader::with_capacity(64 << 10, from);
-        while let Some(record) = read_record(&mut from).await? {
+        loop {
+            let record = tokio::select! {
+                biased;
+                () = retirement(&mut self.retiring) => return Ok(()),
+                record = read_record(&mut from) => record?,
+            };
+            let Some(record) = record else { return Ok(()) };
             self.fault.await_way().await;
             if !self.fault.count_call() {
                 return Ok(());
@@ -173,7 +219,6 @@ impl Connection {
                 return Ok(());
             }
         }
-        Ok(())
     }
 
     async fn write_replies(
