@@ -22,12 +22,12 @@ fn scenario(
     })
 }
 
-/// A tree built and found again (ten times as large in the soak), random operations against a model, and blocks with checksums
-/// through both the page cache and mapped memory.
-async fn judge(node: &Node, nas: &Nas, options: &str) -> anyhow::Result<()> {
+/// A tree built and found again, random operations against a model, and blocks with checksums through
+/// both the page cache and mapped memory.
+async fn judge(node: &Node, nas: &Nas, options: &str, files: u32) -> anyhow::Result<()> {
     let guest = node.guest();
     mount(&guest, options).await?;
-    exercise(&guest, "tree /mnt/v/tree 1000").await?;
+    exercise(&guest, &format!("tree /mnt/v/tree {files}")).await?;
     for seed in [1, 2] {
         exercise(&guest, &format!("fsx /mnt/v/fsx --seed {seed} --operations 600")).await?;
     }
@@ -75,7 +75,7 @@ async fn restart_under_load(node: &Node, nas: &Nas, options: &str, restart: Rest
 
 #[test]
 fn version_three_holds_a_tree_random_operations_and_checksums() -> anyhow::Result<()> {
-    scenario(async |_network, _template, node, nas| judge(&node, &nas, V3).await)
+    scenario(async |_network, _template, node, nas| judge(&node, &nas, V3, 1000).await)
 }
 
 #[test]
@@ -84,13 +84,13 @@ fn a_restarted_server_is_a_delay_to_a_version_three_client() -> anyhow::Result<(
 }
 
 #[test]
-fn version_four_one_holds_a_tree_random_operations_and_checksums() -> anyhow::Result<()> {
-    scenario(async |_network, _template, node, nas| judge(&node, &nas, "vers=4.1").await)
+fn version_four_one_holds_ten_thousand_files_random_operations_and_checksums() -> anyhow::Result<()> {
+    scenario(async |_network, _template, node, nas| judge(&node, &nas, "vers=4.1", 10_000).await)
 }
 
 #[test]
 fn version_four_two_holds_a_tree_random_operations_and_checksums() -> anyhow::Result<()> {
-    scenario(async |_network, _template, node, nas| judge(&node, &nas, "vers=4.2").await)
+    scenario(async |_network, _template, node, nas| judge(&node, &nas, "vers=4.2", 1000).await)
 }
 
 #[test]
