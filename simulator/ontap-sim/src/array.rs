@@ -79,7 +79,7 @@ impl Array {
     }
 
     /// Answers a ZAPI request. Each step of it is a call of its own; `svm` narrows it to an SVM.
-    pub(crate) fn answer_zapi(&self, svm: Option<&str>, request: &[u8]) -> String {
+    pub fn answer_zapi(&self, svm: Option<&str>, request: &[u8]) -> String {
         let mut ask = |call: &Call| self.answer(call);
         let mut management = Management::new(&mut ask);
         management.set_svm(svm);

@@ -297,8 +297,14 @@ fn settle<T>(
 }
 
 fn add_jobs(members: &mut Map<String, Value>, jobs: &[JobId]) {
-    if let [job] = jobs {
-        members.insert("job".into(), job_link(*job));
+    match jobs {
+        [] => {}
+        [job] => {
+            members.insert("job".into(), job_link(*job));
+        }
+        several => {
+            members.insert("jobs".into(), several.iter().copied().map(job_link).collect());
+        }
     }
 }
 

@@ -70,7 +70,8 @@ def a_collection_is_patched_and_deleted_by_query():
 def several_volumes_are_posted_at_once():
     wanted = [Volume(name=f"many{n}", svm={"name": SVM}, aggregates=[{"name": "aggr1"}], size=20 * MIB)
               for n in range(2)]
-    Volume.post_collection(wanted)
+    answer = Volume.post_collection(wanted, poll=False).http_response.json()
+    assert len(answer["jobs"]) == 2, answer
     assert sorted(names(Volume.get_collection(name="many*"))) == ["many0", "many1"]
     Volume.delete_collection(name="many*")
 
