@@ -50,12 +50,14 @@ impl Fio {
     }
 
     /// Writes to `file` and never reads, flushes or ends: for a node that is about to lose its power.
+    /// Returns when the file is laid out and the first write is about to go.
     ///
     /// # Errors
     /// When it cannot be started.
     pub async fn writes(self, guest: &Guest, name: &str, file: &str) -> Result<()> {
         let Self { engine, size, .. } = self;
         let direct = u8::from(self.direct);
+        script(guest, &format!("mkfifo /run/{name}.writing")).await?;
         let arguments = [
             "/usr/bin/fio",
             "--name=writes",
@@ -64,12 +66,14 @@ impl Fio {
             "--iodepth=8",
             "--time_based",
             "--runtime=3600",
+            &format!("--exec_prerun=echo begun | tee /run/{name}.writing"),
             &format!("--filename={file}"),
             &format!("--size={size}m"),
             &format!("--ioengine={engine}"),
             &format!("--direct={direct}"),
         ];
         guest.spawn(arguments, &[], &format!("/run/{name}.writes.log")).await?;
+        script(guest, &format!("read begun </run/{name}.writing")).await?;
         Ok(())
     }
 
@@ -171,7 +175,7 @@ pub async fn install(guest: &Guest) -> Result<()> {
 /// # Errors
 /// When it saw an error or something wrong: its words are shown.
 pub async fn exercise(guest: &Guest, words: &str) -> Result<String> {
-    let output = guest.shell(&format!("exec {EXERCISE} {words}"), SOON.saturating_mul(3)).await?;
+    let output = guest.shell(&format!("exec {EXERCISE} {words}"), SOON.saturating_mul(6)).await?;
     let text = output.stdout_text().trim().to_owned();
     println!("{words}: {text} ({:.1} s)", output.duration.as_secs_f64());
     Ok(text)
