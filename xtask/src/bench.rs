@@ -16,16 +16,21 @@ const RIVALS: &[&str] = &["iproute2", "nfs-ganesha", "nfs-ganesha-vfs", "rpcbind
 pub(crate) fn dataplane(yes: bool, rest: &[OsString]) -> Result<()> {
     require_root("the comparison runs in network, mount and process namespaces")?;
     ensure(&[RIVALS], yes)?;
-    program("compare", rest)
+    program("dataplane-bench", &["compare"], rest)
 }
 
 /// `cargo xtask bench scale`.
 pub(crate) fn scale(rest: &[OsString]) -> Result<()> {
-    program("scale", rest)
+    program("dataplane-bench", &["scale"], rest)
 }
 
-fn program(what: &str, rest: &[OsString]) -> Result<()> {
+/// `cargo xtask bench api`.
+pub(crate) fn api(rest: &[OsString]) -> Result<()> {
+    program("api-bench", &[], rest)
+}
+
+fn program(package: &str, what: &[&str], rest: &[OsString]) -> Result<()> {
     let mut program = cargo();
-    program.args(["run", "--release", "--quiet", "--package", "dataplane-bench", "--", what]);
-    run(program.args(rest))
+    program.args(["run", "--release", "--quiet", "--package", package, "--"]);
+    run(program.args(what).args(rest))
 }

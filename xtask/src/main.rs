@@ -101,6 +101,12 @@ enum Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<OsString>,
     },
+    /// What calls of ontap-sim's management API take, from 100 to 100 000 volumes
+    Api {
+        /// Arguments of `api-bench`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<OsString>,
+    },
     /// Memory of a thousand LUNs and exports, time of a clone of 1 TiB
     Scale {
         /// Arguments of `dataplane-bench scale`
@@ -117,6 +123,7 @@ fn main() -> ExitCode {
         Chore::Lint => chores::lint(),
         Chore::Bench { what: Bench::Dataplane { yes, rest } } => bench::dataplane(yes, &rest),
         Chore::Bench { what: Bench::Scale { rest } } => bench::scale(&rest),
+        Chore::Bench { what: Bench::Api { rest } } => bench::api(&rest),
         Chore::Fuzz { yes, seconds, target } => {
             fuzz::fuzz(yes, std::time::Duration::from_secs(seconds), target.as_deref())
         }

@@ -1,0 +1,51 @@
+//! A client that keeps its connection, as the drivers' do.
+
+use anyhow::{Context as _, Result, bail};
+use ontap_sim::OntapSim;
+use ontap_sim::arguments::DEFAULT_PASSWORD;
+use reqwest::{Certificate, Method};
+use serde_json::Value;
+
+/// A client of one array.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl Client {
+    pub(crate) fn new(sim: &OntapSim) -> Result<Self> {
+        // A second installation finds the first: either is the same provider.
+        let _already = rustls::crypto::ring::default_provider().install_default();
+        let ca = Certificate::from_pem(sim.ca_pem().as_bytes())?;
+        let http = reqwest::Client::builder().tls_certs_only([ca]).no_proxy().build()?;
+        Ok(Self { http, base: format!("https://{}", sim.management()) })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+        self.call(Method::GET, path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
+        self.call(Method::DELETE, path, None).await
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = request.basic_auth("admin", Some(DEFAULT_PASSWORD));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let response = request.send().await.with_context(|| path.to_owned())?;
+        let status = response.status();
+        let text = response.text().await?;
+        if !status.is_success() {
+            bail!("{path}: {status}: {text}");
+        }
+        Ok(serde_json::from_str(&text)?)
+    }
+}
