@@ -25,7 +25,7 @@ pub struct Arguments {
     #[command(flatten)]
     pub front: FrontArguments,
     /// Name of the data SVM
-    #[arg(long, value_name = "NAME", default_value = "svm0")]
+    #[arg(long, value_name = "NAME", default_value = "svm1")]
     pub svm: String,
     /// Address that serves NFS, on a node; repeatable
     #[arg(long = "nfs-lif", value_name = "ADDRESS[@NODE]")]

@@ -7,7 +7,7 @@ use super::answer::{Answer, job_link};
 use super::body::{Body, names_object};
 use super::path::{encoded, segments};
 use super::query::Query;
-use super::resource::{Resource, Scope};
+use super::resource::{Records, Resource, Scope};
 use super::resources;
 use super::select::Selection;
 use super::value::without_nulls;
@@ -111,8 +111,8 @@ fn try_answer(cluster: &mut Cluster, call: &Call) -> Result<Answer, Refusal> {
     let scope = Scope { resource: &resource, parents: &parents, keys, query: &query, svm };
     let on_instance = !scope.keys.is_empty() || resource.is_single();
     match (call.method, resource) {
-        (Method::Get, Resource { list: Some(_), .. }) if on_instance => instance(cluster, &scope),
-        (Method::Get, Resource { list: Some(_), .. }) => collection(cluster, &scope, &call.query),
+        (Method::Get, resource) if resource.is_listed() && on_instance => instance(cluster, &scope),
+        (Method::Get, resource) if resource.is_listed() => collection(cluster, &scope, &call.query),
         (Method::Post, Resource { create: Some(_), .. }) if scope.keys.is_empty() => {
             create(cluster, &scope, &call.body)
         }
@@ -138,8 +138,7 @@ fn try_answer(cluster: &mut Cluster, call: &Call) -> Result<Answer, Refusal> {
 /// and for assertions.
 pub fn portrait(cluster: &Cluster) -> Map<String, Value> {
     let query = Query::default();
-    let alone =
-        resources::ALL.iter().filter(|resource| resource.list.is_some() && !resource.path.contains('{'));
+    let alone = resources::ALL.iter().filter(|resource| resource.is_listed() && !resource.path.contains('{'));
     let pictured = |resource: &Resource| {
         let scope = Scope { resource, parents: &[], keys: Vec::new(), query: &query, svm: None };
         (resource.path.to_owned(), Value::Array(records(cluster, &scope).unwrap_or_default()))
@@ -156,39 +155,39 @@ fn find_scope(cluster: &Cluster, scope: &SvmScope) -> Result<SvmId, Refusal> {
         .ok_or_else(|| Refusal::missing(2_621_462, format!("SVM \"{text}\" does not exist.")).about("svm"))
 }
 
+/// The records of an answer, made one after the other.
+fn stream<'c>(cluster: &'c Cluster, scope: &'c Scope<'_>) -> Result<Records<'c>, Refusal> {
+    let all: Records<'c> = match (scope.resource.stream, scope.resource.list) {
+        (Some(stream), _) => stream(cluster, scope),
+        (None, Some(list)) => Box::new(list(cluster, scope)?.into_iter()),
+        (None, None) => Box::new(std::iter::empty()),
+    };
+    let wanted = |record: &Value| match scope.keys.as_slice() {
+        [] => scope.query.matches(record),
+        keys => scope.key_of(record) == keys,
+    };
+    Ok(Box::new(all.map(without_nulls).filter(wanted)))
+}
+
 fn records(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    let Some(list) = scope.resource.list else { return Ok(Vec::new()) };
-    let mut records: Vec<_> = list(cluster, scope)?.into_iter().map(without_nulls).collect();
-    if scope.keys.is_empty() {
-        records.retain(|record| scope.query.matches(record));
-    } else {
-        records.retain(|record| scope.key_of(record) == scope.keys);
-    }
-    Ok(records)
+    Ok(stream(cluster, scope)?.collect())
 }
 
 fn instance(cluster: &Cluster, scope: &Scope<'_>) -> Result<Answer, Refusal> {
-    let record = records(cluster, scope)?.into_iter().next().ok_or_else(scope.resource.missing)?;
+    let record = stream(cluster, scope)?.next().ok_or_else(scope.resource.missing)?;
     Ok(Answer::new(200, shown(scope, &record, true)))
 }
 
 fn collection(cluster: &Cluster, scope: &Scope<'_>, raw_query: &str) -> Result<Answer, Refusal> {
-    let mut records = records(cluster, scope)?;
-    scope.query.sort(&mut records);
-    if let Some(start) = &scope.query.start {
-        let key = |record: &Value| scope.key_of(record).join("|");
-        let place = records.iter().position(|record| key(record) == *start);
-        match place {
-            Some(place) => drop(records.drain(..=place)),
-            // The record that ended the last page is gone: go on with those after it.
-            None => records.retain(|record| key(record) > *start),
-        }
-    }
     if scope.query.return_records == Some(false) {
-        return Ok(Answer::new(200, json!({ "num_records": records.len() })));
+        let number = after(scope, ordered(cluster, scope)?).count();
+        return Ok(Answer::new(200, json!({ "num_records": number })));
     }
-    let more = records.len() > scope.query.page;
-    records.truncate(scope.query.page);
+    // One more than the page tells whether there is a next one.
+    let page = scope.query.page;
+    let mut records: Vec<_> = after(scope, ordered(cluster, scope)?).take(page.saturating_add(1)).collect();
+    let more = records.len() > page;
+    records.truncate(page);
     let base = collection_href(scope);
     let mut links = json!({ "self": { "href": with_query(&base, raw_query) } });
     if more && let (Some(last), Some(links)) = (records.last(), links.as_object_mut()) {
@@ -201,6 +200,30 @@ fn collection(cluster: &Cluster, scope: &Scope<'_>, raw_query: &str) -> Result<A
     let records: Vec<_> = records.iter().map(|record| shown(scope, record, false)).collect();
     let number = records.len();
     Ok(Answer::new(200, json!({ "records": records, "num_records": number, "_links": links })))
+}
+
+/// The records in the order that was asked for. In the order of keys they need not all be made.
+fn ordered<'c>(cluster: &'c Cluster, scope: &'c Scope<'_>) -> Result<Records<'c>, Refusal> {
+    if scope.query.order.is_empty() {
+        return stream(cluster, scope);
+    }
+    Ok(Box::new(scope.query.sort(records(cluster, scope)?).into_iter()))
+}
+
+/// The records after the one that ended the last page.
+fn after<'c>(scope: &'c Scope<'_>, records: Records<'c>) -> Records<'c> {
+    let Some(start) = &scope.query.start else { return records };
+    let key = |record: &Value| scope.key_of(record).join("|");
+    if scope.resource.stream.is_some() && scope.query.order.is_empty() {
+        return Box::new(records.skip_while(move |record| key(record) <= *start));
+    }
+    let mut records: Vec<_> = records.collect();
+    match records.iter().position(|record| key(record) == *start) {
+        Some(place) => drop(records.drain(..=place)),
+        // That record is gone: go on with those after it.
+        None => records.retain(|record| key(record) > *start),
+    }
+    Box::new(records.into_iter())
 }
 
 fn create(cluster: &mut Cluster, scope: &Scope<'_>, body: &Value) -> Result<Answer, Refusal> {

@@ -110,9 +110,14 @@ impl Query {
 
     /// Whether a record whose `field` has `value` can match at all: lets a resource skip building
     /// records that cannot.
-    pub(super) fn admits(&self, field: &str, value: &str) -> bool {
-        let value = Value::String(value.to_owned());
+    pub(super) fn admits(&self, field: &str, value: String) -> bool {
+        let value = Value::String(value);
         self.filters.iter().filter(|filter| filter.field == field).all(|filter| filter.matches(&[&value]))
+    }
+
+    /// The one text that a filter lets `field` have.
+    pub(super) fn exact(&self, field: &str) -> Option<&str> {
+        self.filters.iter().filter(|filter| filter.field == field).find_map(Filter::literal)
     }
 
     /// Whether the record matches every filter.
@@ -125,18 +130,27 @@ impl Query {
         self.filters.push(Filter { field: field.to_owned(), value: format!("\"{value}\"") });
     }
 
-    /// Sorts by `order_by`.
-    pub(super) fn sort(&self, records: &mut [Value]) {
-        records.sort_by(|left, right| {
-            for (field, descending) in &self.order {
-                let order = compare(values_at(left, field).first(), values_at(right, field).first());
-                let order = if *descending { order.reverse() } else { order };
-                if order != Ordering::Equal {
-                    return order;
-                }
-            }
-            Ordering::Equal
+    /// Sorts by `order_by`; what compares equal stays in order.
+    pub(super) fn sort(&self, records: Vec<Value>) -> Vec<Value> {
+        if self.order.is_empty() {
+            return records;
+        }
+        let keyed = |record: Value| {
+            let key = |(field, _): &(String, bool)| {
+                values_at(&record, field).first().map(|value| Value::clone(value))
+            };
+            (self.order.iter().map(key).collect::<Vec<_>>(), record)
+        };
+        let mut keyed: Vec<_> = records.into_iter().map(keyed).collect();
+        keyed.sort_by(|(left, _), (right, _)| {
+            let terms = self.order.iter().zip(left.iter().zip(right));
+            let orders = terms.map(|((_, descending), (left, right))| {
+                let order = compare(left.as_ref(), right.as_ref());
+                if *descending { order.reverse() } else { order }
+            });
+            orders.fold(Ordering::Equal, Ordering::then)
         });
+        keyed.into_iter().map(|(_, record)| record).collect()
     }
 
     /// Names of the filtered fields: a record shows what it was found by.
@@ -151,6 +165,17 @@ pub(crate) fn satisfies(pattern: &str, values: &[&Value]) -> bool {
 }
 
 impl Filter {
+    /// The text it asks for, when it has no operator.
+    fn literal(&self) -> Option<&str> {
+        let operator = |text: &str| {
+            text.is_empty()
+                || text == "null"
+                || text.starts_with(['!', '<', '>'])
+                || text.contains(['*', '|', ',', '"'])
+        };
+        quoted(&self.value).or_else(|| Some(self.value.as_str()).filter(|text| !operator(text)))
+    }
+
     /// Whether any of a field's `values` fits; a field that is not set has none.
     fn matches(&self, values: &[&Value]) -> bool {
         let value = self.value.as_str();
@@ -254,12 +279,12 @@ fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// A total order over what records hold; unset first.
-pub(super) fn compare(left: Option<&&Value>, right: Option<&&Value>) -> Ordering {
+pub(super) fn compare(left: Option<&Value>, right: Option<&Value>) -> Ordering {
     match (left, right) {
         (Some(Value::Number(left)), Some(Value::Number(right))) => {
             left.as_f64().partial_cmp(&right.as_f64()).unwrap_or(Ordering::Equal)
         }
-        (left, right) => left.map(|value| text_of(value)).cmp(&right.map(|value| text_of(value))),
+        (left, right) => left.map(text_of).cmp(&right.map(text_of)),
     }
 }
 

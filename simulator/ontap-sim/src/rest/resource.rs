@@ -1,15 +1,25 @@
 //! What a collection of the API is: its path, its fields and what can be done to its records. The
 //! rest of the skin works on this description alone.
 
+use std::fmt::Display;
+use std::ops::Bound;
+
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::body::Body;
 use super::query::Query;
 use super::value::text_of;
+use crate::state::table::{Row, Table};
 use crate::state::{Cluster, Refusal, Svm, SvmId};
 
 /// Lists the records a scope may contain, complete; the engine filters and trims them.
 pub(super) type List = fn(&Cluster, &Scope<'_>) -> Result<Vec<Value>, Refusal>;
+/// The same, record for record, for collections that grow: in the order of the keys, beginning after
+/// [`Scope::after`]. The engine takes no more of them than a page.
+pub(super) type Stream = for<'c> fn(&'c Cluster, &'c Scope<'_>) -> Records<'c>;
+/// Records that are made when they are asked for.
+pub(super) type Records<'c> = Box<dyn Iterator<Item = Value> + 'c>;
 /// Makes a record; returns its key.
 pub(super) type Create = fn(&mut Cluster, &Scope<'_>, &Body) -> Result<Vec<String>, Refusal>;
 /// Changes the record that the scope's key names.
@@ -40,6 +50,8 @@ pub(super) struct Resource {
     pub(super) asynchronous: bool,
     /// GET.
     pub(super) list: Option<List>,
+    /// GET of a collection that grows; instead of [`Self::list`].
+    pub(super) stream: Option<Stream>,
     /// POST.
     pub(super) create: Option<Create>,
     /// PATCH.
@@ -62,6 +74,7 @@ pub(super) const NOTHING: Resource = Resource {
     flags: &[],
     asynchronous: false,
     list: None,
+    stream: None,
     create: None,
     modify: None,
     delete: None,
@@ -80,6 +93,11 @@ impl Resource {
     /// Whether there is but one record and no collection around it.
     pub(super) fn is_single(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// Whether it has a GET.
+    pub(super) fn is_listed(&self) -> bool {
+        self.list.is_some() || self.stream.is_some()
     }
 
     /// The parents and the key in a path, if it is a path of this resource.
@@ -104,7 +122,7 @@ impl Resource {
     /// Methods, for `Allow`.
     pub(super) fn allowed(&self) -> String {
         let methods = [
-            (self.list.is_some(), "GET, HEAD"),
+            (self.is_listed(), "GET, HEAD"),
             (self.create.is_some(), "POST"),
             (self.modify.is_some(), "PATCH"),
             (self.delete.is_some(), "DELETE"),
@@ -131,12 +149,69 @@ pub(super) struct Scope<'a> {
 
 impl Scope<'_> {
     /// Whether a record whose `field` is `value` can be in the answer: resources skip building the others.
-    pub(super) fn admits(&self, field: &str, value: &str) -> bool {
+    pub(super) fn admits(&self, field: &str, value: impl Display) -> bool {
+        if self.keys.is_empty() && !self.query.filters.iter().any(|filter| filter.field == field) {
+            return true;
+        }
+        let value = value.to_string();
         let keyed = self.resource.keys.iter().zip(&self.keys).find(|(name, _)| **name == field);
         match keyed {
-            Some((_, key)) if key != value => false,
+            Some((_, key)) if *key != value => false,
             _ => !self.keys.is_empty() || self.query.admits(field, value),
         }
+    }
+
+    /// The one value that `field` must have, when key or query say so.
+    pub(super) fn exact(&self, field: &str) -> Option<&str> {
+        let keyed = self.resource.keys.iter().zip(&self.keys).find(|(name, _)| **name == field);
+        match keyed {
+            Some((_, key)) => Some(key),
+            None if self.keys.is_empty() => self.query.exact(field),
+            None => None,
+        }
+    }
+
+    /// The key after which a page begins; none when the records are to be put in another order first.
+    pub(super) fn after(&self) -> Option<&str> {
+        self.query.start.as_deref().filter(|_| self.keys.is_empty() && self.query.order.is_empty())
+    }
+
+    /// Rows of a table that can be in the answer, in the order of their keys: looked up where the call
+    /// says which, and beginning with the page. `id` makes the key, `named` and `of` the tags for a
+    /// name in an SVM and for all of an SVM.
+    pub(super) fn rows<'c, K: Ord + Clone, V: Row>(
+        &self,
+        cluster: &'c Cluster,
+        table: &'c Table<K, V>,
+        id: fn(Uuid) -> K,
+        named: impl Fn(SvmId, String) -> V::Tag,
+        of: impl Fn(SvmId) -> V::Tag,
+    ) -> Box<dyn Iterator<Item = &'c V> + 'c>
+    where
+        V::Tag: 'c,
+    {
+        let parsed = |text: &str| text.parse::<Uuid>().ok();
+        if let Some(uuid) = self.exact("uuid") {
+            return Box::new(parsed(uuid).and_then(|uuid| table.get(&id(uuid))).into_iter());
+        }
+        let by_uuid = self.exact("svm.uuid").map(|uuid| parsed(uuid).map(SvmId));
+        let by_name = || self.exact("svm.name").map(|name| cluster.find_svm_named(name).map(|svm| svm.id));
+        let svms: Vec<SvmId> = match by_uuid.or_else(by_name) {
+            Some(svm) => svm.into_iter().collect(),
+            None if self.exact("name").is_some() => cluster.svms.keys().copied().collect(),
+            None => {
+                // What is no key comes before all of them.
+                let after = self.after().and_then(parsed).map(id);
+                let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+                return Box::new(table.range(range).map(|(_, row)| row));
+            }
+        };
+        let tag = |svm| match self.exact("name") {
+            Some(name) => named(svm, name.to_owned()),
+            None => of(svm),
+        };
+        let tags: Vec<_> = svms.into_iter().map(tag).collect();
+        Box::new(tags.into_iter().flat_map(|tag| table.tagged(&tag)))
     }
 
     /// The key's part `index`.

@@ -34,9 +34,8 @@ pub(super) const AGGREGATES: Resource = Resource {
 };
 
 fn aggregates(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    let wanted = |aggregate: &&Aggregate| {
-        scope.admits("uuid", &aggregate.id.to_string()) && scope.admits("name", &aggregate.name)
-    };
+    let wanted =
+        |aggregate: &&Aggregate| scope.admits("uuid", aggregate.id) && scope.admits("name", &aggregate.name);
     Ok(cluster.aggregates.values().filter(wanted).map(|aggregate| record(cluster, aggregate)).collect())
 }
 

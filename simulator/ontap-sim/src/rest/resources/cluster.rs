@@ -6,7 +6,7 @@ use super::super::resource::{NOTHING, Resource, Scope};
 use super::super::value::without_nulls;
 use super::{svm_reference, time};
 use crate::state::job::Job;
-use crate::state::{Cluster, Refusal};
+use crate::state::{Cluster, JobId, Refusal};
 
 /// The release the array says it runs: the first for which clients take REST unasked, and the last
 /// before they probe for other personalities.
@@ -96,9 +96,11 @@ fn nodes(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
 }
 
 fn jobs(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    // Newest last; a client looks for one of the newest.
-    let wanted = cluster.jobs.values().rev().filter(|job| scope.admits("uuid", &job.id.to_string()));
-    Ok(wanted.map(|job| without_nulls(job_record(cluster, job))).collect())
+    let jobs: Box<dyn Iterator<Item = &Job>> = match scope.exact("uuid") {
+        Some(uuid) => Box::new(uuid.parse().ok().and_then(|uuid| cluster.jobs.get(&JobId(uuid))).into_iter()),
+        None => Box::new(cluster.jobs.values()),
+    };
+    Ok(jobs.map(|job| without_nulls(job_record(cluster, job))).collect())
 }
 
 /// In jobs the code is a number; `error` is there for the clients that read only that.

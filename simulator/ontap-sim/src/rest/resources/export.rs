@@ -76,9 +76,7 @@ pub(super) const RULES: Resource = Resource {
 };
 
 fn policies(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    let wanted = |policy: &&ExportPolicy| {
-        scope.admits("id", &policy.id.to_string()) && scope.admits("name", &policy.name)
-    };
+    let wanted = |policy: &&ExportPolicy| scope.admits("id", policy.id) && scope.admits("name", &policy.name);
     let record = |policy: &ExportPolicy| {
         let rules: Vec<_> = policy.rules.iter().map(|(index, rule)| rule_record(*index, rule)).collect();
         json!({

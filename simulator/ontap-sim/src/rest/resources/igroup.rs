@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::super::body::Body;
-use super::super::resource::{NOTHING, Resource, Scope};
+use super::super::resource::{NOTHING, Records, Resource, Scope};
 use super::svm_reference;
-use crate::state::igroup::{Igroup, IgroupSpec, Initiator, Protocol};
+use crate::state::igroup::{Igroup, IgroupSpec, IgroupTag, Initiator, Protocol};
 use crate::state::lun_map::MapTag;
 use crate::state::{Cluster, IgroupId, Refusal};
 
@@ -42,7 +42,7 @@ pub(super) const IGROUPS: Resource = Resource {
         "initiators.comment",
     ],
     flags: &["allow_delete_while_mapped"],
-    list: Some(igroups),
+    stream: Some(igroups),
     create: Some(create),
     delete: Some(delete),
     ..NOTHING
@@ -61,10 +61,10 @@ pub(super) const INITIATORS: Resource = Resource {
     ..NOTHING
 };
 
-fn igroups(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    let wanted =
-        |igroup: &&Igroup| scope.admits("uuid", &igroup.id.to_string()) && scope.admits("name", &igroup.name);
-    Ok(cluster.igroups.values().filter(wanted).map(|igroup| record(cluster, igroup)).collect())
+fn igroups<'c>(cluster: &'c Cluster, scope: &'c Scope<'_>) -> Records<'c> {
+    let rows = scope.rows(cluster, &cluster.igroups, IgroupId, IgroupTag::Named, IgroupTag::Of);
+    let wanted = |igroup: &&Igroup| scope.admits("uuid", igroup.id) && scope.admits("name", &igroup.name);
+    Box::new(rows.filter(wanted).map(|igroup| record(cluster, igroup)))
 }
 
 fn record(cluster: &Cluster, igroup: &Igroup) -> Value {

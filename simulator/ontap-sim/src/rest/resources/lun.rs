@@ -6,9 +6,9 @@
 use serde_json::{Value, json};
 
 use super::super::body::Body;
-use super::super::resource::{NOTHING, Resource, Scope};
+use super::super::resource::{NOTHING, Records, Resource, Scope};
 use super::{node_reference, svm_reference, time, volume_name};
-use crate::state::lun::{Lun, LunPatch, LunSpec};
+use crate::state::lun::{Lun, LunPatch, LunSpec, LunTag};
 use crate::state::lun_map::MapTag;
 use crate::state::{Cluster, LunId, Refusal};
 
@@ -67,7 +67,7 @@ pub(super) const LUNS: Resource = Resource {
     ],
     modifiable: &["name", "comment", "enabled", "space.size", "space.guarantee.requested"],
     flags: &["allow_delete_while_mapped"],
-    list: Some(luns),
+    stream: Some(luns),
     create: Some(create),
     modify: Some(modify),
     delete: Some(delete),
@@ -88,13 +88,10 @@ pub(super) const ATTRIBUTES: Resource = Resource {
     ..NOTHING
 };
 
-fn luns(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    let wanted = |lun: &&Lun| {
-        scope.admits("uuid", &lun.id.to_string())
-            && scope.admits("name", &lun.path)
-            && scope.admits("svm.uuid", &lun.svm.to_string())
-    };
-    Ok(cluster.luns.values().filter(wanted).map(|lun| record(cluster, lun)).collect())
+fn luns<'c>(cluster: &'c Cluster, scope: &'c Scope<'_>) -> Records<'c> {
+    let rows = scope.rows(cluster, &cluster.luns, LunId, LunTag::At, LunTag::Of);
+    let wanted = |lun: &&Lun| scope.admits("uuid", lun.id) && scope.admits("name", &lun.path);
+    Box::new(rows.filter(wanted).map(|lun| record(cluster, lun)))
 }
 
 fn record(cluster: &Cluster, lun: &Lun) -> Value {

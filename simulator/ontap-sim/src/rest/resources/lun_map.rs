@@ -7,7 +7,7 @@ use super::super::resource::{NOTHING, Resource, Scope};
 use super::{node_reference, svm_reference};
 use crate::state::igroup::Igroup;
 use crate::state::lun::Lun;
-use crate::state::lun_map::{LunMap, no_map};
+use crate::state::lun_map::{LunMap, MapTag, no_map};
 use crate::state::{Cluster, IgroupId, LunId, Refusal, SvmId};
 
 pub(super) const LUN_MAPS: Resource = Resource {
@@ -56,10 +56,20 @@ pub(super) const REPORTING_NODES: Resource = Resource {
 };
 
 fn lun_maps(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    let wanted = |map: &&LunMap| {
-        scope.admits("lun.uuid", &map.lun.to_string()) && scope.admits("igroup.uuid", &map.igroup.to_string())
+    let wanted = |map: &&LunMap| scope.admits("lun.uuid", map.lun) && scope.admits("igroup.uuid", map.igroup);
+    let lun = scope.exact("lun.uuid").map(|uuid| uuid.parse().map(LunId));
+    let igroup = scope.exact("igroup.uuid").map(|uuid| uuid.parse().map(IgroupId));
+    let rows: Box<dyn Iterator<Item = &LunMap>> = match (lun, igroup) {
+        (Some(Ok(lun)), _) => Box::new(cluster.lun_maps.tagged(&MapTag::Of(lun))),
+        (None, Some(Ok(igroup))) => Box::new(cluster.lun_maps.tagged(&MapTag::To(igroup))),
+        (Some(Err(_)), _) | (_, Some(Err(_))) => Box::new(std::iter::empty()),
+        (None, None) => Box::new(cluster.lun_maps.values()),
     };
-    Ok(cluster.lun_maps.values().filter(wanted).filter_map(|map| record(cluster, map)).collect())
+    // By name: the names are looked at before records are made.
+    let lun_name =
+        |map: &LunMap| cluster.luns.get(&map.lun).is_some_and(|lun| scope.admits("lun.name", &lun.path));
+    let rows = rows.filter(wanted).filter(|map| lun_name(map));
+    Ok(rows.filter_map(|map| record(cluster, map)).collect())
 }
 
 fn record(cluster: &Cluster, map: &LunMap) -> Option<Value> {

@@ -37,7 +37,7 @@ pub(super) const SVMS: Resource = Resource {
 };
 
 fn svms(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    let wanted = |svm: &&Svm| scope.admits("uuid", &svm.id.to_string()) && scope.admits("name", &svm.name);
+    let wanted = |svm: &&Svm| scope.admits("uuid", svm.id) && scope.admits("name", &svm.name);
     Ok(cluster.svms.values().filter(wanted).map(|svm| record(cluster, svm)).collect())
 }
 

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::super::body::Body;
-use super::super::resource::{NOTHING, Resource, Scope};
+use super::super::resource::{NOTHING, Records, Resource, Scope};
 use super::{svm_reference, time};
-use crate::state::volume::{Guarantee, SecurityStyle, Volume, VolumePatch, VolumeSpec};
+use crate::state::volume::{Guarantee, SecurityStyle, Volume, VolumePatch, VolumeSpec, VolumeTag};
 use crate::state::{AggregateId, Cluster, Refusal, SvmId, VolumeId};
 
 pub(super) const VOLUMES: Resource = Resource {
@@ -132,20 +132,17 @@ pub(super) const VOLUMES: Resource = Resource {
     ],
     flags: &["force", "nvfail", "sizing_method"],
     asynchronous: true,
-    list: Some(volumes),
+    stream: Some(volumes),
     create: Some(create),
     modify: Some(modify),
     delete: Some(delete),
     ..NOTHING
 };
 
-fn volumes(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    let wanted = |volume: &&Volume| {
-        scope.admits("uuid", &volume.id.to_string())
-            && scope.admits("name", &volume.name)
-            && scope.admits("svm.uuid", &volume.svm.to_string())
-    };
-    Ok(cluster.volumes.values().filter(wanted).map(|volume| record(cluster, volume)).collect())
+fn volumes<'c>(cluster: &'c Cluster, scope: &'c Scope<'_>) -> Records<'c> {
+    let rows = scope.rows(cluster, &cluster.volumes, VolumeId, VolumeTag::Named, VolumeTag::Of);
+    let wanted = |volume: &&Volume| scope.admits("uuid", volume.id) && scope.admits("name", &volume.name);
+    Box::new(rows.filter(wanted).map(|volume| record(cluster, volume)))
 }
 
 fn record(cluster: &Cluster, volume: &Volume) -> Value {
