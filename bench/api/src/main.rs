@@ -184,7 +184,8 @@ fn print(lines: &[Line], json: bool) -> Result<()> {
         return Ok(());
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(["volumes", "call", "p50 ms", "p99 ms"]);
+    table.load_style(presets::NOTHING);
+    table.set_header(["volumes", "call", "p50 ms", "p99 ms"]);
     for line in lines {
         table.add_row([
             line.volumes.to_string(),
