@@ -81,15 +81,7 @@ impl BasicAuth {
     /// # Errors
     /// [`Denied`] when the headers prove nobody.
     pub fn authenticate(&self, headers: &HeaderMap) -> Result<&User, Denied> {
-        let value = headers.get(header::AUTHORIZATION).ok_or(Denied::Missing)?.as_bytes();
-        let (scheme, encoded) = value.split_at_checked(6).ok_or(Denied::Missing)?;
-        if !scheme.eq_ignore_ascii_case(b"basic ") {
-            return Err(Denied::Missing);
-        }
-        let given = STANDARD.decode(encoded.trim_ascii()).map_err(|_| Denied::Malformed)?;
-        if !given.contains(&b':') {
-            return Err(Denied::Malformed);
-        }
+        let given = basic_pair(headers)?;
         let mut found = None;
         for user in &self.users {
             let pair = format!("{}:{}", user.name, user.password.0);
@@ -101,6 +93,30 @@ impl BasicAuth {
         }
         found.ok_or(Denied::Wrong)
     }
+}
+
+/// Name and password that the headers give, for a product that keeps its users itself. Read as UTF-8, and as
+/// Latin-1 where that they are not.
+///
+/// # Errors
+/// [`Denied`] when there are none.
+pub fn basic_credentials(headers: &HeaderMap) -> Result<User, Denied> {
+    let pair = basic_pair(headers)?;
+    let pair = String::from_utf8(pair)
+        .unwrap_or_else(|error| error.into_bytes().into_iter().map(char::from).collect());
+    let (name, password) = pair.split_once(':').ok_or(Denied::Malformed)?;
+    Ok(User { name: name.to_owned(), password: Password::new(password) })
+}
+
+/// `user:password`, decoded.
+fn basic_pair(headers: &HeaderMap) -> Result<Vec<u8>, Denied> {
+    let value = headers.get(header::AUTHORIZATION).ok_or(Denied::Missing)?.as_bytes();
+    let (scheme, encoded) = value.split_at_checked(6).ok_or(Denied::Missing)?;
+    if !scheme.eq_ignore_ascii_case(b"basic ") {
+        return Err(Denied::Missing);
+    }
+    let given = STANDARD.decode(encoded.trim_ascii()).map_err(|_| Denied::Malformed)?;
+    if given.contains(&b':') { Ok(given) } else { Err(Denied::Malformed) }
 }
 
 /// `text` in ISO 8859-1, if it has only characters of it.

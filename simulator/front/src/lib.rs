@@ -24,6 +24,7 @@
 
 mod arguments;
 mod auth;
+mod certificate;
 mod control;
 mod ready;
 mod serve;
@@ -31,7 +32,11 @@ mod signal;
 mod tls;
 
 pub use arguments::{ArgumentError, FrontArguments};
-pub use auth::{BasicAuth, Denied, Password, User};
+pub use auth::{BasicAuth, Denied, Password, User, basic_credentials};
+pub use certificate::{
+    CertificateFacts, ClientCertificates, UnreadableCertificate, common_name_of, is_issued_by,
+    read_certificate,
+};
 pub use control::{ControlError, Controlled, Digest, Happening, PortalSelector, control_router};
 pub use levers::PortalFault;
 pub use ready::{ReadyError, announce_ready};

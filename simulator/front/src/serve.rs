@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::TlsIdentity;
+use crate::{ClientCertificates, TlsIdentity};
 
 /// How long a client may take over its TLS handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
@@ -80,7 +80,8 @@ pub async fn bind(flag: &'static str, address: SocketAddr) -> Result<TcpListener
     })
 }
 
-/// Serves `router` over TLS on `listener` until `stop` is cancelled.
+/// Serves `router` over TLS on `listener` until `stop` is cancelled. Requests have the
+/// [`ClientCertificates`] of their connection as an extension, of which there may be none.
 ///
 /// # Errors
 /// [`ServeError::Local`] when the listener has no address.
@@ -161,7 +162,11 @@ async fn connection(
     tokio::select! {
         () = stop.cancelled() => {}
         shaken = timeout(HANDSHAKE_DEADLINE, tls.accept(stream)) => match shaken {
-            Ok(Ok(stream)) => converse(stream, peer, router, stop).await,
+            Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                let shown = ClientCertificates(shown.iter().map(|shown| shown.clone().into_owned()).collect());
+                converse(stream, peer, router.layer(Extension(shown)), stop).await;
+            }
             Ok(Err(error)) => warn!(%peer, %error, "TLS handshake failed"),
             Err(_) => warn!(%peer, "TLS handshake not finished in {HANDSHAKE_DEADLINE:?}"),
         },

@@ -12,7 +12,9 @@ use rcgen::{
     KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
 use rustls::ServerConfig;
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::certificate::Asking;
 
 /// Why a TLS identity could not be made or exported.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +41,14 @@ pub enum TlsError {
 #[derive(Clone)]
 pub struct TlsIdentity {
     ca_pem: String,
+    authority: Arc<Authority>,
     server: Arc<ServerConfig>,
+}
+
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    common_name: String,
 }
 
 impl fmt::Debug for TlsIdentity {
@@ -63,33 +72,20 @@ impl TlsIdentity {
         span_the_century(&mut ca);
         let ca_certificate = ca.self_signed(&ca_key)?;
         let ca_pem = ca_certificate.pem();
+        let certificate = ca_certificate.der().clone();
         let issuer = Issuer::new(ca, ca_key);
+        let authority = Authority { issuer, certificate, common_name: common_name.to_owned() };
+        let server = authority.server_config(addresses)?;
+        Ok(Self { ca_pem, authority: Arc::new(authority), server })
+    }
 
-        let key = KeyPair::generate()?;
-        let mut leaf = CertificateParams::new(vec!["localhost".to_owned()])?;
-        leaf.distinguished_name = named(common_name);
-        let loopback = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
-        for address in loopback.iter().chain(addresses) {
-            let name = SanType::IpAddress(*address);
-            if !leaf.subject_alt_names.contains(&name) {
-                leaf.subject_alt_names.push(name);
-            }
-        }
-        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        leaf.use_authority_key_identifier_extension = true;
-        span_the_century(&mut leaf);
-        let certificate = leaf.signed_by(&key, &issuer)?;
-
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        // The defaults of rustls are TLS 1.2 and 1.3, which is what the clients ask for at least.
-        let mut server = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone(), ca_certificate.der().clone()], key)?;
-        server.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { ca_pem, server: Arc::new(server) })
+    /// An identity under the same authority, for an address that came later.
+    ///
+    /// # Errors
+    /// As for [`Self::generate`].
+    pub fn at(&self, address: IpAddr) -> Result<Self, TlsError> {
+        let server = self.authority.server_config(&[address])?;
+        Ok(Self { ca_pem: self.ca_pem.clone(), authority: Arc::clone(&self.authority), server })
     }
 
     /// The authority's certificate, PEM, for a client's trust store.
@@ -108,6 +104,36 @@ impl TlsIdentity {
 
     pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server)
+    }
+}
+
+impl Authority {
+    fn server_config(&self, addresses: &[IpAddr]) -> Result<Arc<ServerConfig>, TlsError> {
+        let key = KeyPair::generate()?;
+        let mut leaf = CertificateParams::new(vec!["localhost".to_owned()])?;
+        leaf.distinguished_name = named(&self.common_name);
+        let loopback = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])];
+        for address in loopback.iter().chain(addresses) {
+            let name = SanType::IpAddress(*address);
+            if !leaf.subject_alt_names.contains(&name) {
+                leaf.subject_alt_names.push(name);
+            }
+        }
+        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        leaf.use_authority_key_identifier_extension = true;
+        span_the_century(&mut leaf);
+        let certificate = leaf.signed_by(&key, &self.issuer)?;
+
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        // The defaults of rustls are TLS 1.2 and 1.3, which is what the clients ask for at least.
+        let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(Arc::new(Asking::new(provider)))
+            .with_single_cert(vec![certificate.der().clone(), self.certificate.clone()], key)?;
+        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(server))
     }
 }
 

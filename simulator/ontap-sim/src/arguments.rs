@@ -10,7 +10,7 @@ use sim_front::{ArgumentError, FrontArguments};
 
 use crate::dataplane::Ports;
 use crate::simulator::Configuration;
-use crate::state::{Blueprint, LifBlueprint};
+use crate::state::{Blueprint, LifBlueprint, Version};
 
 /// The administrator's password when none is given.
 pub const DEFAULT_PASSWORD: &str = "Netapp1!";
@@ -24,6 +24,12 @@ pub struct Arguments {
     /// Management API, users, control endpoint.
     #[command(flatten)]
     pub front: FrontArguments,
+    /// Release of ONTAP that the array says it runs
+    #[arg(long, value_name = "9.N.N", default_value = "9.15.1")]
+    pub ontap_version: Version,
+    /// Model that its nodes say they are
+    #[arg(long, value_name = "NAME", default_value = "SIMBOX")]
+    pub model: String,
     /// Name of the data SVM
     #[arg(long, value_name = "NAME", default_value = "svm1")]
     pub svm: String,
@@ -114,6 +120,8 @@ impl Arguments {
             management: self.front.management,
             control: self.front.control,
             users: vec![administrator],
+            version: self.ontap_version,
+            model: self.model.clone(),
             ca_out: self.front.ca_out.clone(),
             data_dir: self.data_dir.clone(),
         })

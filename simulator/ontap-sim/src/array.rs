@@ -1,7 +1,8 @@
 //! The array in one piece: the state behind a lock, its data planes, its users and its event log.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
@@ -14,8 +15,10 @@ use sim_front::{ControlError, Controlled, Digest, Happening, PortalSelector};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::dataplane::{ContentError, DataPlanes};
 use crate::management::Management;
-use crate::rest::{self, Answer, Call};
-use crate::state::{Cluster, Lif, LifService, LunId, Refusal, SvmId};
+use crate::rest::{self, Answer, Call, SvmScope};
+use crate::state::account::Caller;
+use crate::state::lif::LifPatch;
+use crate::state::{Cluster, LunId, Refusal, SvmId};
 use crate::zapi;
 
 /// Bytes read at once when a LUN is digested.
@@ -28,6 +31,19 @@ const INTERNAL_ERROR: u64 = 1_500;
 #[derive(Debug, Clone)]
 pub struct Array {
     shared: Arc<Shared>,
+    /// On whose behalf it is asked; absent: on the simulator's own.
+    caller: Option<Arc<Caller>>,
+}
+
+/// An array that does not live for the sake of who holds this.
+#[derive(Debug, Clone)]
+pub(crate) struct WeakArray(Weak<Shared>);
+
+impl WeakArray {
+    /// The array, while there is one.
+    pub(crate) fn upgrade(&self) -> Option<Array> {
+        self.0.upgrade().map(|shared| Array { shared, caller: None })
+    }
 }
 
 #[derive(Debug)]
@@ -67,13 +83,16 @@ impl Array {
         carry_out(&mut cluster, &planes, data.as_ref())?;
         let schedule = Schedule::new(levers.clone(), events.clone());
         let cluster = Mutex::new(cluster);
-        Ok(Self { shared: Arc::new(Shared { cluster, planes, events, levers, schedule, data }) })
+        let shared = Arc::new(Shared { cluster, planes, events, levers, schedule, data });
+        Ok(Self { shared, caller: None })
     }
 
     /// Answers a call. The data planes have done their part when it returns.
     pub fn answer(&self, call: &Call) -> Answer {
-        let answer = self.change(|cluster| rest::answer(cluster, call));
-        let answer = answer.unwrap_or_else(|refusal| Answer::refused(&refusal));
+        let answer = self
+            .admitted(call)
+            .and_then(|call| self.change(|cluster| rest::answer(cluster, &call)))
+            .unwrap_or_else(|refusal| Answer::refused(&refusal));
         self.record(call, &answer);
         answer
     }
@@ -87,6 +106,34 @@ impl Array {
         // Requests are not logged: they may hold CHAP passwords.
         self.shared.events.record("zapi.call", json!({ "api": reply.api, "errno": reply.errno }));
         reply.document
+    }
+
+    /// The array for those whom it holds itself.
+    pub(crate) fn downgrade(&self) -> WeakArray {
+        WeakArray(Arc::downgrade(&self.shared))
+    }
+
+    /// The same array, asked by somebody: each call is judged by their role, and narrowed to their SVM.
+    #[must_use]
+    pub fn acting_for(&self, caller: Caller) -> Self {
+        Self { shared: Arc::clone(&self.shared), caller: Some(Arc::new(caller)) }
+    }
+
+    /// The call as its caller may make it.
+    fn admitted<'c>(&self, call: &'c Call) -> Result<Cow<'c, Call>, Refusal> {
+        let Some(caller) = &self.caller else { return Ok(Cow::Borrowed(call)) };
+        let path = rest::plain_path(&call.path);
+        self.read(|cluster| cluster.authorise(caller, call.method.name(), &path))?;
+        let Some(own) = caller.svm else { return Ok(Cow::Borrowed(call)) };
+        let elsewhere = self.read(|cluster| match &call.svm {
+            None => false,
+            Some(SvmScope::Name(name)) => cluster.svm_name(own) != name,
+            Some(SvmScope::Uuid(uuid)) => own.to_string() != *uuid,
+        });
+        if elsewhere {
+            return Err(Refusal { status: 403, ..Refusal::request(6, "not authorized for that command") });
+        }
+        Ok(Cow::Owned(Call { svm: Some(SvmScope::Uuid(own.to_string())), ..call.clone() }))
     }
 
     /// Does something to the state, and to the data planes what follows from it. When it returns both
@@ -156,7 +203,7 @@ impl Array {
     fn no_portal(&self, portal: PortalSelector) -> ControlError {
         let planes = &self.shared.planes;
         let portals = planes.portals().into_iter().map(|portal| portal.address);
-        let lifs = planes.nfs_lifs().iter().map(|lif| lif.address);
+        let lifs = planes.nfs_lifs().into_iter().map(|lif| lif.address);
         let known: Vec<_> = portals.chain(lifs).map(|address| address.to_string()).collect();
         ControlError::NotFound {
             message: format!("no data LIF at {}; there are {}", portal.address, known.join(", ")),
@@ -182,19 +229,18 @@ impl Array {
             let message = format!("no node `{node}`; there are {}", known.join(", "));
             return Err(ControlError::NotFound { message });
         };
-        let moved = self.shared.planes.move_portals(cluster, |address| portal.selects(address), destination);
+        let portals = self.shared.planes.portals().into_iter();
+        let (lifs, moved): (Vec<_>, Vec<_>) = portals
+            .filter(|bound| portal.selects(bound.address))
+            .map(|bound| (bound.lif, bound.address))
+            .unzip();
         if moved.is_empty() {
             return Err(self.no_portal(portal));
         }
-        let here = |lif: &&Lif| {
-            matches!(lif.service, LifService::Iscsi { .. })
-                && moved.iter().any(|address| address.ip() == lif.address)
-        };
-        let lifs: Vec<_> = cluster.lifs.values().filter(here).map(|lif| lif.id).collect();
-        for id in lifs {
-            if let Some(mut lif) = cluster.lifs.get_mut(&id) {
-                lif.node = destination;
-            }
+        for lif in lifs {
+            let patch = LifPatch { node: Some(destination), ..LifPatch::default() };
+            let refused = |refusal: Refusal| ControlError::Failed { message: refusal.message };
+            cluster.modify_lif(lif, patch).map_err(refused)?;
         }
         Ok(moved)
     }
@@ -226,7 +272,10 @@ fn carry_out(
         planes.unmake(&changes);
         return Err(error.into());
     }
-    planes.apply(changes);
+    if !changes.is_empty() {
+        planes.apply(changes);
+        cluster.set_unreachable(planes.unreachable());
+    }
     cluster.forget_dirty();
     Ok(())
 }

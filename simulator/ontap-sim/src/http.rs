@@ -5,15 +5,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
-use sim_front::BasicAuth;
+use sim_front::{ClientCertificates, Denied, User, basic_credentials, common_name_of, is_issued_by};
 use tracing::warn;
 
 use crate::array::Array;
 use crate::rest::{Answer, Call, Method, SvmScope};
-use crate::state::Refusal;
+use crate::state::account::Caller;
+use crate::state::{Cluster, Refusal, SvmId};
 use crate::zapi;
 
 /// The largest body the management API reads.
@@ -24,22 +26,44 @@ const HAL_JSON: HeaderValue = HeaderValue::from_static("application/hal+json");
 #[derive(Debug)]
 struct Api {
     array: Array,
-    auth: BasicAuth,
+    /// The SVM whose LIF this is the door of; absent: the cluster's.
+    door: Option<SvmId>,
 }
 
-/// The management API of `array` for the users in `auth`.
-pub(crate) fn router(array: Array, auth: BasicAuth) -> Router {
-    Router::new().fallback(serve).with_state(Arc::new(Api { array, auth }))
+/// The management API of `array`, at the door of an SVM or of the cluster.
+pub(crate) fn router(array: Array, door: Option<SvmId>) -> Router {
+    Router::new().fallback(serve).with_state(Arc::new(Api { array, door }))
+}
+
+/// Who sends the request: by the certificate they showed, else by name and password.
+fn log_in(api: &Api, parts: &Parts) -> Result<Caller, Denied> {
+    if let Some(shown) = parts.extensions.get::<ClientCertificates>()
+        && let Some(name) = shown.0.first().and_then(common_name_of)
+    {
+        let authorities = api.array.read(Cluster::client_authorities);
+        if is_issued_by(shown, &authorities)
+            && let Some(caller) = api.array.read(|cluster| cluster.log_in_certified(api.door, &name))
+        {
+            return Ok(caller);
+        }
+    }
+    let User { name, password } = basic_credentials(&parts.headers)?;
+    let found = api.array.read(|cluster| cluster.log_in(api.door, &name, password.expose()));
+    found.ok_or(Denied::Wrong)
 }
 
 async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if let Err(denied) = api.auth.authenticate(&parts.headers) {
-        warn!(%denied, path = parts.uri.path(), "not authorised");
-        return not_authorised();
-    }
+    let caller = match log_in(&api, &parts) {
+        Ok(caller) => caller,
+        Err(denied) => {
+            warn!(%denied, path = parts.uri.path(), "not authorised");
+            return not_authorised();
+        }
+    };
+    let array = api.array.acting_for(caller);
     if parts.uri.path() == zapi::PATH {
-        return serve_zapi(api, body).await;
+        return serve_zapi(array, body).await;
     }
     let refused = |refusal: Refusal| response(&Answer::refused(&refusal));
     let Some(method) = Method::from_name(parts.method.as_str()) else {
@@ -62,7 +86,7 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
         body,
     };
     // The machine is quick, but freeing a large volume is not: keep it off the reactor.
-    match tokio::task::spawn_blocking(move || api.array.answer(&call)).await {
+    match tokio::task::spawn_blocking(move || array.answer(&call)).await {
         Ok(answer) => response(&answer),
         Err(error) => {
             warn!(%error, "a call failed");
@@ -73,11 +97,11 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
 }
 
 /// ZAPI has its errors in the document; HTTP says 200 to all of them.
-async fn serve_zapi(api: Arc<Api>, body: Body) -> Response {
+async fn serve_zapi(array: Array, body: Body) -> Response {
     let Ok(request) = to_bytes(body, LARGEST_BODY).await else {
         return status(StatusCode::PAYLOAD_TOO_LARGE);
     };
-    match tokio::task::spawn_blocking(move || api.array.answer_zapi(None, &request)).await {
+    match tokio::task::spawn_blocking(move || array.answer_zapi(None, &request)).await {
         Ok(document) => {
             let mut response = Response::new(Body::from(document));
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));

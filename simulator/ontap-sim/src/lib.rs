@@ -15,6 +15,7 @@ pub mod arguments;
 pub mod array;
 pub mod data_dir;
 pub mod dataplane;
+mod door;
 mod http;
 mod management;
 pub mod rest;

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use levers::{EventLog, Levers};
 use serde_json::{Map, Value, json};
 use sim_front::{
-    BasicAuth, ServeError, Serving, TlsError, TlsIdentity, User, bind, control_router, serve_http,
-    serve_https,
+    ServeError, Serving, TlsError, TlsIdentity, User, bind, control_router, serve_http, serve_https,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::array::{Array, CarryOutError};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::dataplane::{BringUpError, ContentError, Contents, DataPlanes, Ports};
+use crate::door::Doorkeeper;
 use crate::http;
-use crate::state::{Blueprint, BlueprintError, Cluster};
+use crate::state::{Blueprint, BlueprintError, Cluster, Version};
 
 /// Everything there is to choose.
 #[derive(Debug, Clone)]
@@ -31,6 +31,10 @@ pub struct Configuration {
     pub control: SocketAddr,
     /// Who may log in.
     pub users: Vec<User>,
+    /// The release the array says it runs.
+    pub version: Version,
+    /// The model its nodes say they are.
+    pub model: String,
     /// Where the CA certificate is written.
     pub ca_out: Option<PathBuf>,
     /// Where state and contents are kept; in memory when absent.
@@ -82,7 +86,8 @@ impl OntapSim {
     pub async fn start(configuration: Configuration) -> Result<Self, StartError> {
         let data = configuration.data_dir.as_deref().map(DataDir::open).transpose()?;
         let kept = data.as_ref().map(DataDir::load).transpose()?.flatten();
-        let (cluster, contents) = match kept {
+        let kept_before = kept.is_some();
+        let (mut cluster, contents) = match kept {
             Some(mut cluster) => {
                 cluster.readdress(&configuration.blueprint)?;
                 cluster.revive();
@@ -98,6 +103,13 @@ impl OntapSim {
             }
         };
         let contents = contents.unwrap_or_default();
+        cluster.set_release(configuration.version, &configuration.model);
+        for user in &configuration.users {
+            // A password that was changed since the array was made is not changed back.
+            if !kept_before || cluster.find_administrator(&user.name).is_none() {
+                cluster.seat_administrator(&user.name, user.password.expose());
+            }
+        }
         let addresses: Vec<_> = cluster.lifs.values().map(|lif| lif.address).collect();
         let identity = TlsIdentity::generate("ontap-sim", &addresses)?;
         let management = bind("--management", configuration.management).await?;
@@ -106,7 +118,12 @@ impl OntapSim {
         let planes = DataPlanes::bring_up(&cluster, configuration.ports, contents, &events, &levers).await?;
         let array = Array::new(cluster, planes, data, events, levers)?;
         let stop = CancellationToken::new();
-        let api = http::router(array.clone(), BasicAuth::new(configuration.users.clone()));
+        let port = management.local_addr().map_err(ServeError::from)?.port();
+        let api = http::router(array.clone(), None);
+        array.planes().set_doorkeeper(Doorkeeper::new(&array, &identity, port));
+        let listening: Vec<_> =
+            array.read(|cluster| cluster.lifs.values().filter_map(|lif| cluster.listening(lif)).collect());
+        array.planes().open_doors(&listening).await;
         let management = serve_https(management, &identity, api, stop.clone())?;
         let control = serve_http(control, control_router(Arc::new(array.clone())), stop.clone())?;
         if let Some(path) = &configuration.ca_out {
@@ -148,7 +165,10 @@ impl OntapSim {
             .collect();
         let (svm, target) = self.array.read(|cluster| {
             let svm = cluster.svms.first();
-            (svm.map(|svm| svm.name.clone()), svm.map(|svm| svm.iscsi.target.clone()))
+            (
+                svm.map(|svm| svm.name.clone()),
+                svm.and_then(|svm| svm.iscsi.as_ref()).map(|service| service.target.clone()),
+            )
         });
         let mut particulars = Map::new();
         particulars.insert("management".into(), self.management().to_string().into());

@@ -9,8 +9,8 @@ use nfs_server::AdminError;
 use serde_json::json;
 use tracing::info;
 
-use super::{DataPlanes, group_of};
-use crate::state::{Cluster, NodeId, SvmId};
+use super::DataPlanes;
+use crate::state::SvmId;
 
 /// A power cut that could not be carried out whole.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ impl DataPlanes {
             info!(%address, ?fault, "portal fault");
             self.iscsi.set_portal_fault(*address, fault);
         }
-        let lifs = self.nfs_lifs.iter().map(|lif| lif.address).filter(|at| selects(*at));
+        let lifs = self.nfs_lifs().into_iter().map(|lif| lif.address).filter(|at| selects(*at));
         let lifs: Vec<_> = lifs.collect();
         for address in &lifs {
             info!(%address, ?fault, "NFS LIF fault");
@@ -49,25 +49,6 @@ impl DataPlanes {
             self.events.record("nfs.lif_fault", json!({ "lif": address, "fault": fault }));
         }
         portals.len() + lifs.len()
-    }
-
-    /// Moves the iSCSI portals that `selects` picks to another node; their addresses and sessions
-    /// stay. Which ones moved.
-    pub fn move_portals(
-        &self,
-        cluster: &Cluster,
-        selects: impl Fn(SocketAddr) -> bool,
-        destination: NodeId,
-    ) -> Vec<SocketAddr> {
-        let node = cluster.find_node(destination).map(|node| node.name.clone()).unwrap_or_default();
-        let mut moved = Vec::new();
-        for portal in self.portals.write().iter_mut().filter(|portal| selects(portal.address)) {
-            portal.group.id = group_of(cluster, destination);
-            portal.node.clone_from(&node);
-            self.iscsi.move_portal(portal.address, portal.group);
-            moved.push(portal.address);
-        }
-        moved
     }
 
     /// The NFS service of the SVM forgets its clients' state and grants them a grace to reclaim it.

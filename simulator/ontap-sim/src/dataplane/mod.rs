@@ -6,29 +6,32 @@
 
 mod contents;
 mod happenings;
+mod lifs;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use blockstore::Volume as Content;
 use iscsi_target::{
-    Auth, AuthPolicy, BlockSize, Identity, IscsiServer, Lun as LogicalUnit, PortGroup, Portal, PortalError,
+    Auth, AuthPolicy, BlockSize, Identity, IscsiServer, Lun as LogicalUnit, PortGroup, PortalError,
     SessionInfo, Target, Visibility,
 };
 use levers::{EventLog, Levers};
 use nfs_server::{Export, FileTree, LifError, MountedClient, NfsServer, RootAttributes};
 use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
 use tracing::warn;
 
 pub use self::contents::{ContentError, Contents};
 pub use self::happenings::{PowerCutError, PowerLost};
 use self::wire::{wire_auth, wire_policy};
+use crate::door::{Door, Doorkeeper};
 use crate::state::lun::Serial;
-use crate::state::{Cluster, DataPlaneChange, LifService, LunId, NodeId, SvmId, Usage, VolumeId};
+use crate::state::{Cluster, DataPlaneChange, LifId, LunId, NodeId, SvmId, Usage, VolumeId};
 
 /// Where data LIFs listen.
 #[derive(Debug, Clone, Copy)]
@@ -52,14 +55,24 @@ pub enum BringUpError {
         "--portmap on {0}: cannot be served; stop the other port mapper, run as root, or leave the flag out"
     )]
     Portmap(SocketAddr, #[source] LifError),
+    /// The door of an SVM's management LIF.
+    #[error("management LIF at {0}: cannot be served")]
+    Door(std::net::IpAddr, #[source] DoorError),
     /// An iSCSI LIF.
     #[error("--iscsi-lif {0}: cannot be served; give an address of this host whose port is free")]
     Iscsi(SocketAddr, #[source] PortalError),
 }
 
+/// Why a door stayed shut, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DoorError(String);
+
 /// An iSCSI portal that is up.
 #[derive(Debug, Clone)]
 pub struct BoundPortal {
+    /// The LIF.
+    pub lif: LifId,
     /// Where it listens.
     pub address: SocketAddr,
     /// Its target portal group tag.
@@ -75,6 +88,8 @@ pub struct BoundPortal {
 /// An NFS LIF that is up.
 #[derive(Debug, Clone)]
 pub struct BoundNfs {
+    /// The LIF.
+    pub lif: LifId,
     /// Where it listens.
     pub address: SocketAddr,
     /// Whose namespace it serves.
@@ -87,8 +102,13 @@ pub struct DataPlanes {
     iscsi: IscsiServer,
     events: EventLog,
     levers: Levers,
+    ports: Ports,
+    runtime: Handle,
     portals: RwLock<Vec<BoundPortal>>,
-    nfs_lifs: Vec<BoundNfs>,
+    nfs_lifs: RwLock<Vec<BoundNfs>>,
+    unreachable: Mutex<BTreeSet<LifId>>,
+    doorkeeper: OnceLock<Doorkeeper>,
+    doors: Mutex<BTreeMap<LifId, Door>>,
     served: Arc<Mutex<Served>>,
 }
 
@@ -120,9 +140,13 @@ struct Served {
 /// What a target is built from.
 #[derive(Debug)]
 struct TargetState {
-    iqn: String,
-    alias: String,
+    /// Name and alias, while the service serves.
+    service: Option<(String, String)>,
+    /// The name under which it is on the wire.
+    shown: Option<String>,
     auth: Auth,
+    /// How those log in who have a record of their own.
+    initiators: BTreeMap<String, Auth>,
     /// What each initiator sees.
     views: BTreeMap<String, Vec<(u16, LunId)>>,
 }
@@ -151,68 +175,41 @@ impl DataPlanes {
         let iscsi = IscsiServer::with_levers(events.clone(), levers.clone());
         let mut served = Served { contents, ..Served::default() };
         for svm in cluster.svms.values() {
-            let server = NfsServer::with_levers(events.clone(), levers.clone(), &svm.name);
-            served.nfs.insert(svm.id, server);
-            let target = TargetState {
-                iqn: svm.iscsi.target.clone(),
-                alias: svm.iscsi.alias.clone(),
-                auth: Auth::Open,
-                views: BTreeMap::new(),
-            };
-            served.targets.insert(svm.id, target);
+            served.create_svm(svm.id, &svm.name, events, levers);
         }
-        let (mut portals, mut nfs_lifs) = (Vec::<BoundPortal>::new(), Vec::<BoundNfs>::new());
+        let planes = Self {
+            iscsi,
+            events: events.clone(),
+            levers: levers.clone(),
+            ports,
+            runtime: Handle::current(),
+            portals: RwLock::default(),
+            nfs_lifs: RwLock::default(),
+            unreachable: Mutex::default(),
+            doorkeeper: OnceLock::new(),
+            doors: Mutex::default(),
+            served: Arc::new(Mutex::new(served)),
+        };
         for lif in cluster.lifs.values() {
-            match lif.service {
-                LifService::Management => {}
-                LifService::Nfs => {
-                    let Some(server) = served.nfs.get(&lif.svm) else { continue };
-                    // A free port, once chosen, serves every LIF: clients know one port for all.
-                    let port = nfs_lifs.first().map_or(ports.nfs, |first| first.address.port());
-                    let asked = SocketAddr::new(lif.address, port);
-                    let address =
-                        server.bind_lif(asked).await.map_err(|error| BringUpError::Nfs(asked, error))?;
-                    if ports.portmap {
-                        let portmap = SocketAddr::new(lif.address, 111);
-                        server
-                            .bind_portmap(portmap, address.port())
-                            .await
-                            .map_err(|error| BringUpError::Portmap(portmap, error))?;
-                    }
-                    nfs_lifs.push(BoundNfs { address, svm: lif.svm });
-                }
-                LifService::Iscsi { tag } => {
-                    let port = portals.first().map_or(ports.iscsi, |first| first.address.port());
-                    let listen = SocketAddr::new(lif.address, port);
-                    let relative_port = u16::try_from(portals.len().saturating_add(1)).unwrap_or(u16::MAX);
-                    let group = PortGroup { id: group_of(cluster, lif.node), relative_port };
-                    let address = iscsi
-                        .bind_portal(Portal { listen, tag, group })
-                        .await
-                        .map_err(|error| BringUpError::Iscsi(listen, error))?;
-                    let node = cluster.find_node(lif.node).map(|node| node.name.clone()).unwrap_or_default();
-                    portals.push(BoundPortal { address, tag, group, node, svm: lif.svm });
-                }
+            let Some(listening) = cluster.listening(lif) else { continue };
+            match planes.raise(&listening).await {
+                Err(error) if lif.is_of_flags() => return Err(error),
+                Err(error) => planes.note_down(&listening, &error),
+                Ok(()) => {}
             }
         }
-        let (events, levers) = (events.clone(), levers.clone());
-        let (portals, served) = (RwLock::new(portals), Arc::new(Mutex::new(served)));
-        let planes = Self { iscsi, events, levers, portals, nfs_lifs, served };
-        planes.put_targets(&planes.served.lock(), cluster.svms.keys().copied().collect());
         Ok(planes)
     }
 
     /// Stops every LIF.
     pub async fn take_down(&self) {
-        for portal in self.portals() {
-            self.iscsi.unbind_portal(portal.address).await;
+        let portals = self.portals().into_iter().map(|portal| portal.lif);
+        let doors = std::mem::take(&mut *self.doors.lock());
+        for door in doors.into_values() {
+            door.closed().await;
         }
-        for lif in &self.nfs_lifs {
-            let server = self.served.lock().nfs.get(&lif.svm).cloned();
-            if let Some(server) = server {
-                server.unbind(lif.address).await;
-                server.unbind(SocketAddr::new(lif.address.ip(), 111)).await;
-            }
+        for lif in portals.chain(self.nfs_lifs().into_iter().map(|lif| lif.lif)) {
+            self.lower(lif).await;
         }
     }
 
@@ -241,15 +238,36 @@ impl DataPlanes {
     /// Applies changes in order; when it returns they are true on the wire. What makes content is
     /// made already.
     pub fn apply(&self, changes: Vec<DataPlaneChange>) {
-        if changes.is_empty() {
-            return;
-        }
-        let mut served = self.served.lock();
         let mut changed_targets = BTreeSet::new();
         for change in changes {
-            changed_targets.extend(served.apply(change));
+            match change {
+                DataPlaneChange::RaiseLif(listening) => {
+                    changed_targets.extend(listening.svm);
+                    self.settle_lif(listening.lif, Some(&listening));
+                }
+                DataPlaneChange::LowerLif { lif } => {
+                    let bound = self.portals.read();
+                    let svm = bound.iter().find(|portal| portal.lif == lif).map(|portal| portal.svm);
+                    drop(bound);
+                    changed_targets.extend(svm);
+                    self.settle_lif(lif, None);
+                }
+                DataPlaneChange::MoveLif { lif, place } => self.move_lif(lif, &place),
+                DataPlaneChange::CreateSvm { svm, name } => {
+                    self.served.lock().create_svm(svm, &name, &self.events, &self.levers);
+                }
+                DataPlaneChange::RemoveSvm { svm } => {
+                    let mut served = self.served.lock();
+                    served.nfs.remove(&svm);
+                    let target = served.targets.remove(&svm);
+                    if let Some(iqn) = target.and_then(|target| target.shown) {
+                        self.iscsi.remove_target(&iqn);
+                    }
+                }
+                other => changed_targets.extend(self.served.lock().apply(other)),
+            }
         }
-        self.put_targets(&served, changed_targets);
+        self.put_targets(&mut self.served.lock(), changed_targets);
     }
 
     /// Whom to ask how much the content of volumes and LUNs takes.
@@ -273,8 +291,8 @@ impl DataPlanes {
     }
 
     /// NFS LIFs that are up.
-    pub fn nfs_lifs(&self) -> &[BoundNfs] {
-        &self.nfs_lifs
+    pub fn nfs_lifs(&self) -> Vec<BoundNfs> {
+        self.nfs_lifs.read().clone()
     }
 
     /// iSCSI sessions.
@@ -288,26 +306,49 @@ impl DataPlanes {
         servers.iter().flat_map(NfsServer::clients).collect()
     }
 
-    fn put_targets(&self, served: &Served, svms: BTreeSet<SvmId>) {
+    fn put_targets(&self, served: &mut Served, svms: BTreeSet<SvmId>) {
         let bound = self.portals();
         for svm in svms {
             let Some(state) = served.targets.get(&svm) else { continue };
-            self.iscsi.put_target(Target {
-                iqn: state.iqn.clone(),
-                alias: Some(state.alias.clone()),
+            let target = state.service.as_ref().map(|(iqn, alias)| Target {
+                iqn: iqn.clone(),
+                alias: Some(alias.clone()),
                 portals: bound
                     .iter()
                     .filter(|portal| portal.svm == svm)
                     .map(|portal| portal.address)
                     .collect(),
-                auth: AuthPolicy { default: state.auth.clone(), initiators: BTreeMap::new() },
+                auth: AuthPolicy { default: state.auth.clone(), initiators: state.initiators.clone() },
                 luns: served.units_of(state),
             });
+            let now = target.as_ref().map(|target| target.iqn.clone());
+            let before = match served.targets.get_mut(&svm) {
+                Some(state) => std::mem::replace(&mut state.shown, now.clone()),
+                None => None,
+            };
+            if let Some(before) = before.filter(|before| Some(before) != now.as_ref()) {
+                self.iscsi.remove_target(&before);
+            }
+            if let Some(target) = target {
+                self.iscsi.put_target(target);
+            }
         }
     }
 }
 
 impl Served {
+    fn create_svm(&mut self, svm: SvmId, name: &str, events: &EventLog, levers: &Levers) {
+        let server = || NfsServer::with_levers(events.clone(), levers.clone(), name);
+        self.nfs.entry(svm).or_insert_with(server);
+        self.targets.entry(svm).or_insert_with(|| TargetState {
+            service: None,
+            shown: None,
+            auth: Auth::Open,
+            initiators: BTreeMap::new(),
+            views: BTreeMap::new(),
+        });
+    }
+
     fn make(&mut self, cluster: &Cluster, change: &DataPlaneChange) -> Result<(), ContentError> {
         match change {
             DataPlaneChange::CreateTree { volume, capacity, uid, gid, mode } => {
@@ -394,10 +435,32 @@ impl Served {
                 }
                 Some(svm)
             }
-            DataPlaneChange::Authenticate { svm, authentication } => {
-                self.targets.get_mut(&svm)?.auth = wire_auth(authentication);
+            DataPlaneChange::Authenticate { svm, initiator, authentication } => {
+                let target = self.targets.get_mut(&svm)?;
+                match (initiator, authentication.map(wire_auth)) {
+                    (None, auth) => target.auth = auth.unwrap_or(Auth::Open),
+                    (Some(initiator), Some(auth)) => drop(target.initiators.insert(initiator, auth)),
+                    (Some(initiator), None) => drop(target.initiators.remove(&initiator)),
+                }
                 Some(svm)
             }
+            DataPlaneChange::PutTarget { svm, iqn, alias, enabled } => {
+                self.targets.get_mut(&svm)?.service = enabled.then_some((iqn, alias));
+                Some(svm)
+            }
+            DataPlaneChange::RemoveTarget { svm } => {
+                let target = self.targets.get_mut(&svm)?;
+                target.service = None;
+                target.auth = Auth::Open;
+                target.initiators.clear();
+                Some(svm)
+            }
+            // These concern more than what is served here; [`DataPlanes::apply`] carries them out.
+            DataPlaneChange::CreateSvm { .. }
+            | DataPlaneChange::RemoveSvm { .. }
+            | DataPlaneChange::RaiseLif(_)
+            | DataPlaneChange::LowerLif { .. }
+            | DataPlaneChange::MoveLif { .. } => None,
         }
     }
 

@@ -69,6 +69,11 @@ impl Body {
         path.split('.').try_fold(&self.0, |value, part| value.get(part)).filter(|value| !value.is_null())
     }
 
+    /// Whether anything but null stands at the path.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.find(path).is_some()
+    }
+
     /// Text; a number or boolean counts as its text.
     ///
     /// # Errors

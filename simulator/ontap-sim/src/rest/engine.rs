@@ -108,7 +108,15 @@ fn try_answer(cluster: &mut Cluster, call: &Call) -> Result<Answer, Refusal> {
     {
         query.require("svm.uuid", &svm.to_string());
     }
+    if let Some(svm) = svm
+        && resource.path == "svm/svms"
+    {
+        query.require("uuid", &svm.to_string());
+    }
     let scope = Scope { resource: &resource, parents: &parents, keys, query: &query, svm };
+    if !leads_through_own(cluster, &scope) {
+        return Err((resource.missing)());
+    }
     let on_instance = !scope.keys.is_empty() || resource.is_single();
     match (call.method, resource) {
         (Method::Get, resource) if resource.is_listed() && on_instance => instance(cluster, &scope),
@@ -164,13 +172,34 @@ fn stream<'c>(cluster: &'c Cluster, scope: &'c Scope<'_>) -> Result<Records<'c>,
     };
     let wanted = |record: &Value| match scope.keys.as_slice() {
         [] => scope.query.matches(record),
-        keys => scope.key_of(record) == keys,
+        keys => scope.key_of(record) == keys && is_within(scope, record),
     };
     Ok(Box::new(all.map(without_nulls).filter(wanted)))
 }
 
 fn records(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
     Ok(stream(cluster, scope)?.collect())
+}
+
+/// Whether a record is of the SVM that the call is narrowed to, if it is of any.
+fn is_within(scope: &Scope<'_>, record: &Value) -> bool {
+    let Some(svm) = scope.svm else { return true };
+    let own = if scope.resource.path == "svm/svms" { "/uuid" } else { "/svm/uuid" };
+    record.pointer(own).and_then(Value::as_str).is_none_or(|uuid| uuid == svm.to_string())
+}
+
+/// Whether what a path leads through is of the SVM that the call is narrowed to: the parent of a
+/// collection is looked for in the parent's own collection.
+fn leads_through_own(cluster: &Cluster, scope: &Scope<'_>) -> bool {
+    if scope.svm.is_none() || scope.parents.is_empty() {
+        return true;
+    }
+    let Some((above, _)) = scope.resource.path.split_once("/{") else { return true };
+    let Some(parent) = resources::ALL.iter().find(|resource| resource.path == above) else { return true };
+    let keys: Vec<_> = scope.parents.iter().take(parent.keys.len()).cloned().collect();
+    let query = Query::default();
+    let above = Scope { resource: parent, parents: &[], keys, query: &query, ..*scope };
+    records(cluster, &above).is_ok_and(|found| !found.is_empty())
 }
 
 fn instance(cluster: &Cluster, scope: &Scope<'_>) -> Result<Answer, Refusal> {
@@ -269,7 +298,7 @@ fn change(
     method: Method,
     act: impl Fn(&mut Cluster, &Scope<'_>) -> Result<(), Refusal>,
 ) -> Result<Answer, Refusal> {
-    let by_query = scope.keys.is_empty();
+    let by_query = scope.keys.is_empty() && !scope.resource.is_single();
     if by_query && scope.query.filters.is_empty() {
         return Err(Refusal::request(2, "A change of a whole collection needs at least one query field"));
     }

@@ -24,5 +24,6 @@ mod value;
 pub use answer::Answer;
 pub use engine::{Call, Method, SvmScope, answer, portrait};
 pub(crate) use path::encoded;
+pub use path::plain_path;
 pub(crate) use query::satisfies;
 pub(crate) use value::{size_from_text, text_of, values_at};

@@ -35,6 +35,16 @@ pub(super) fn segments(path: &str) -> Option<Vec<String>> {
     (parts.next()? == "api").then(|| parts.map(|part| decoded(part, false)).collect())
 }
 
+/// The path with its segments decoded and single slashes between them, as roles name paths.
+pub fn plain_path(path: &str) -> String {
+    let parts = path.split('/').filter(|part| !part.is_empty());
+    parts.fold(String::with_capacity(path.len()), |mut plain, part| {
+        plain.push('/');
+        plain.push_str(&decoded(part, false));
+        plain
+    })
+}
+
 /// Escapes what may not stand in a path segment or a query value.
 pub(crate) fn encoded(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {

@@ -248,7 +248,13 @@ impl Scope<'_> {
             let found = uuid.parse().ok().and_then(|uuid| cluster.find_svm(SvmId(uuid)));
             found.ok_or_else(|| unknown(uuid))
         });
-        match (by_name.transpose()?, by_uuid.transpose()?) {
+        let (by_name, by_uuid) = (by_name.transpose()?, by_uuid.transpose()?);
+        if let (Some(own), Some(named)) = (self.svm, by_name.or(by_uuid))
+            && named.id != own
+        {
+            return Err(unknown(&named.name));
+        }
+        match (by_name, by_uuid) {
             (Some(named), Some(other)) if named.id != other.id => Err(Refusal::request(
                 2_621_706,
                 "The specified svm.uuid and svm.name do not refer to the same SVM",

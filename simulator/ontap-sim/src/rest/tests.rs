@@ -353,7 +353,7 @@ fn unknown_and_read_only_fields_in_a_body_are_named() {
 fn a_method_that_is_not_supported_says_which_are() {
     let mut cluster = cluster();
     let refused = call(&mut cluster, Method::Delete, "/api/cluster", Value::Null);
-    assert_eq!((refused.status, refused.allow.as_deref()), (405, Some("GET, HEAD, OPTIONS")));
+    assert_eq!((refused.status, refused.allow.as_deref()), (405, Some("GET, HEAD, PATCH, OPTIONS")));
     let options = call(&mut cluster, Method::Options, "/api/storage/luns", Value::Null);
     assert_eq!(
         (options.status, options.allow.as_deref()),
@@ -384,17 +384,38 @@ fn every_field_that_is_shown_is_in_the_schema() {
             .replace("{lun.uuid}", &parents[0])
             .replace("{igroup.uuid}", &parents[1])
             .replace("{uuid}", &parents[0])
-            .replace("{policy.id}", "1");
+            .replace("{policy.id}", "1")
+            .replace("{owner.uuid}/{name}", &format!("{}/admin", cluster.about.uuid))
+            .replace("{name}", "volume");
+        if path.contains("{subsystem.uuid}") {
+            continue;
+        }
         let body = get(&mut cluster, &format!("/api/{path}?fields=**"));
         let mut records = body
             .get("records")
             .map_or_else(|| vec![body.clone()], |records| records.as_array().unwrap().clone());
-        assert!(!records.is_empty(), "{path}");
+        // What a cluster has only when somebody made it, and is not in `furnished`.
+        let rare = [
+            "rows",
+            "routes",
+            "subnets",
+            "peers",
+            "certificates",
+            "fc/interfaces",
+            "fcp/services",
+            "nvme/services",
+            "namespaces",
+            "subsystems",
+            "maps",
+        ]
+        .iter()
+        .any(|name| path.ends_with(name));
+        assert!(rare || !records.is_empty(), "{path}");
         for record in &mut records {
             record.as_object_mut().unwrap().remove("_links");
             let mut found = Vec::new();
             leaves(record, "", &mut found);
-            for leaf in found {
+            for leaf in found.into_iter().filter(|leaf| !leaf.contains("._links.")) {
                 assert!(resource.readable.contains(&leaf.as_str()), "{path}: {leaf}");
             }
         }
@@ -453,7 +474,8 @@ fn any_target() -> impl Strategy<Value = String> {
     for resource in resources::ALL {
         let path = resource.path.replace("{lun.uuid}", lun).replace("{igroup.uuid}", igroup);
         let path = format!("/api/{}", path.replace("{policy.id}", "1"));
-        if resource.list.is_some() {
+        let path = path.replace("tables/{name}", "tables/volume");
+        if resource.list.is_some() && !path.contains('{') {
             let body = get(&mut cluster, &path);
             let links = body["records"].as_array().into_iter().flatten();
             targets.extend(links.map(|record| record["_links"]["self"]["href"].as_str().unwrap().to_owned()));

@@ -7,15 +7,11 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::export::{ExportPolicy, ExportRule, Flavours};
-use super::iscsi::{Authentication, IscsiService};
+use super::lif::LifSpec;
+use super::svm::{SvmPatch, is_svm_name};
 use super::volume::{Guarantee, SecurityStyle, Volume};
-use super::{
-    About, Aggregate, AggregateId, Cluster, DataPlaneChange, Lif, LifId, LifService, Media, Node, NodeId,
-    Svm, SvmId, VolumeId,
-};
+use super::{About, Aggregate, AggregateId, Cluster, DataPlaneChange, Media, Node, NodeId, SvmId, VolumeId};
 
-/// The first target portal group tag; portals count up from it.
-const FIRST_TAG: u16 = 1030;
 /// Usable size of each aggregate.
 const AGGREGATE_SIZE: u64 = 16 << 40;
 
@@ -61,6 +57,9 @@ pub enum BlueprintError {
         /// What there is.
         known: String,
     },
+    /// An address that no LIF can have.
+    #[error("{0}: not the address of an interface; give a unicast address of this host")]
+    LifAddress(IpAddr),
     /// An SVM name that ONTAP would not take.
     #[error("--svm {0}: no SVM name; use letters, digits, `_`, `-` and `.`, beginning with a letter or `_`")]
     SvmName(String),
@@ -77,14 +76,17 @@ impl Cluster {
     /// # Errors
     /// [`BlueprintError`] for what cannot be built.
     pub fn boot(blueprint: &Blueprint) -> Result<Self, BlueprintError> {
-        let shaped = blueprint.svm.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && blueprint.svm.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-        if !shaped {
+        if !is_svm_name(&blueprint.svm) {
             return Err(BlueprintError::SvmName(blueprint.svm.clone()));
         }
         let mut cluster = Self { now: blueprint.now, ..Self::default() };
         cluster.mint.edit().seed(blueprint.seed);
-        *cluster.about.edit() = About { name: "sim".into(), uuid: cluster.mint.uuid() };
+        *cluster.about.edit() = About {
+            name: "sim".into(),
+            uuid: cluster.mint.uuid(),
+            model: "SIMBOX".into(),
+            ..About::default()
+        };
         cluster.boot_nodes();
         let owners: Vec<_> = cluster.nodes.keys().copied().collect();
         for ((name, media), node) in [("aggr1", Media::Ssd), ("aggr2", Media::Hdd)].into_iter().zip(owners) {
@@ -92,6 +94,10 @@ impl Cluster {
             let aggregate = Aggregate { id, name: name.into(), node, media, size: AGGREGATE_SIZE };
             cluster.aggregates.insert(id, aggregate);
         }
+        cluster.create_builtin_segments();
+        cluster.create_cluster_policies();
+        cluster.create_builtin_schedules();
+        cluster.create_builtin_qos_policies();
         let svm = cluster.boot_svm(&blueprint.svm, &blueprint.default_export_clients)?;
         cluster.boot_lifs(svm, blueprint)?;
         Ok(cluster)
@@ -107,34 +113,38 @@ impl Cluster {
     }
 
     fn boot_svm(&mut self, name: &str, clients: &[String]) -> Result<SvmId, BlueprintError> {
-        let id = SvmId(self.mint.uuid());
-        let number = self.svms.len().saturating_add(2);
-        let svm = Svm {
-            id,
-            name: name.to_owned(),
-            aggregates: self.aggregates.keys().copied().collect(),
-            iscsi: IscsiService {
-                enabled: true,
-                target: format!("iqn.1992-08.com.netapp:sn.{}:vs.{number}", id.0.simple()),
-                alias: name.to_owned(),
-                default_authentication: Authentication::None,
-            },
-            created: self.now,
-        };
-        self.svms.insert(id, svm);
-        let policy = ExportPolicy { id: 1, svm: id, name: "default".into(), rules: BTreeMap::new() };
-        self.policies.insert(1, policy);
+        let refused = |_| BlueprintError::SvmName(name.to_owned());
+        let id = self.create_svm(SvmPatch {
+            name: Some(name.to_owned()),
+            aggregates: Some(self.aggregates.keys().copied().collect()),
+            iscsi_enabled: Some(true),
+            ..SvmPatch::default()
+        });
+        let id = id.map_err(refused)?;
+        let policy = self.find_policy_named(id, "default").map_or(0, |policy| policy.id);
         for client in clients {
             let rule = ExportRule::new(vec![client.clone()], Flavours::any(), Flavours::any());
-            self.create_export_rule(1, None, rule)
+            self.create_export_rule(policy, None, rule)
                 .map_err(|_| BlueprintError::ClientMatch(client.clone()))?;
         }
-        self.boot_root_volume(id, name);
         Ok(id)
     }
 
-    fn boot_root_volume(&mut self, svm: SvmId, svm_name: &str) {
-        let Some(aggregate) = self.aggregates.first().map(|aggregate| aggregate.id) else { return };
+    /// Makes an export policy that every SVM has; without rules it admits nobody.
+    pub(super) fn create_default_export_policy(&mut self, svm: SvmId) -> u64 {
+        let id = self.policies.keys().next_back().map_or(1, |last| last.saturating_add(1));
+        self.policies.insert(id, ExportPolicy { id, svm, name: "default".into(), rules: BTreeMap::new() });
+        id
+    }
+
+    /// Makes the volume at `/` of an SVM's namespace.
+    pub(super) fn create_root_volume(
+        &mut self,
+        svm: SvmId,
+        svm_name: &str,
+        aggregate: AggregateId,
+        policy: u64,
+    ) {
         let name: String =
             svm_name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let root = Volume {
@@ -148,7 +158,7 @@ impl Cluster {
             online: true,
             is_svm_root: true,
             junction: Some("/".into()),
-            policy: 1,
+            policy,
             security_style: SecurityStyle::Unix,
             mode: 0o755,
             uid: 0,
@@ -175,12 +185,12 @@ impl Cluster {
 
     fn boot_lifs(&mut self, svm: SvmId, blueprint: &Blueprint) -> Result<(), BlueprintError> {
         let management = LifBlueprint { address: blueprint.management, node: None };
-        self.boot_lif(svm, "lif_mgmt_1".into(), &management, LifService::Management)?;
+        self.boot_lif(None, "cluster_mgmt".into(), &management, "default-management")?;
         for (number, lif) in (1..).zip(&blueprint.nfs) {
-            self.boot_lif(svm, format!("lif_nfs_{number}"), lif, LifService::Nfs)?;
+            self.boot_lif(Some(svm), format!("lif_nfs_{number}"), lif, "default-data-files")?;
         }
-        for ((number, lif), tag) in (1..).zip(&blueprint.iscsi).zip(FIRST_TAG..) {
-            self.boot_lif(svm, format!("lif_iscsi_{number}"), lif, LifService::Iscsi { tag })?;
+        for (number, lif) in (1..).zip(&blueprint.iscsi) {
+            self.boot_lif(Some(svm), format!("lif_iscsi_{number}"), lif, "default-data-blocks")?;
         }
         Ok(())
     }
@@ -192,7 +202,7 @@ impl Cluster {
     /// [`BlueprintError::UnknownNode`].
     pub fn readdress(&mut self, blueprint: &Blueprint) -> Result<(), BlueprintError> {
         let management = LifBlueprint { address: blueprint.management, node: None };
-        let mut wanted = vec![("lif_mgmt_1".to_owned(), management)];
+        let mut wanted = vec![("cluster_mgmt".to_owned(), management)];
         if blueprint.addressed {
             let numbered = |prefix: &'static str, lifs: &[LifBlueprint]| {
                 let named = |(number, lif): (u32, &LifBlueprint)| (format!("{prefix}_{number}"), lif.clone());
@@ -209,6 +219,7 @@ impl Cluster {
             if let Some(mut kept) = self.lifs.get_mut(&id) {
                 kept.address = lif.address;
                 kept.node = node.unwrap_or(kept.node);
+                kept.home_node = node.unwrap_or(kept.home_node);
             }
         }
         Ok(())
@@ -225,14 +236,24 @@ impl Cluster {
 
     fn boot_lif(
         &mut self,
-        svm: SvmId,
+        svm: Option<SvmId>,
         name: String,
         lif: &LifBlueprint,
-        service: LifService,
+        policy: &str,
     ) -> Result<(), BlueprintError> {
         let node = self.require_node(lif)?;
-        let id = LifId(self.mint.uuid());
-        self.lifs.insert(id, Lif { id, name, svm, address: lif.address, node, service });
-        Ok(())
+        let spec = LifSpec {
+            name,
+            svm,
+            address: lif.address,
+            prefix: if lif.address.is_ipv4() { 24 } else { 64 },
+            node: Some(node),
+            port: None,
+            auto_revert: svm.is_none(),
+            enabled: true,
+            policy: Some(policy.to_owned()),
+        };
+        let refused = |_| BlueprintError::LifAddress(lif.address);
+        self.add_lif(spec).map(|_| ()).map_err(refused)
     }
 }

@@ -3,8 +3,9 @@
 
 use super::export::ExportPolicy;
 use super::iscsi::Authentication;
+use super::lif::{Listening, Place};
 use super::lun::Serial;
-use super::{LunId, NodeId, SvmId, VolumeId};
+use super::{LifId, LunId, NodeId, SvmId, VolumeId};
 
 /// One thing the data planes must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,8 +97,52 @@ pub enum DataPlaneChange {
     Authenticate {
         /// To whose target.
         svm: SvmId,
-        /// How.
-        authentication: Authentication,
+        /// Which initiator, lower case; `None`: all that have no record of their own.
+        initiator: Option<String>,
+        /// How; `None`: as those that have no record of their own.
+        authentication: Option<Authentication>,
+    },
+    /// An SVM exists: give it a namespace.
+    CreateSvm {
+        /// The SVM.
+        svm: SvmId,
+        /// Its name.
+        name: String,
+    },
+    /// An SVM is gone with its namespace.
+    RemoveSvm {
+        /// The SVM.
+        svm: SvmId,
+    },
+    /// An iSCSI service exists, or is another one now.
+    PutTarget {
+        /// Whose target.
+        svm: SvmId,
+        /// Its name.
+        iqn: String,
+        /// Its alias.
+        alias: String,
+        /// Whether it serves.
+        enabled: bool,
+    },
+    /// An iSCSI service is gone, with its credentials.
+    RemoveTarget {
+        /// Whose target.
+        svm: SvmId,
+    },
+    /// A LIF is to listen thus, whatever it did before.
+    RaiseLif(Listening),
+    /// A LIF is to listen no more.
+    LowerLif {
+        /// The LIF.
+        lif: LifId,
+    },
+    /// A LIF is on another node; its connections stay.
+    MoveLif {
+        /// The LIF.
+        lif: LifId,
+        /// Where it is now.
+        place: Place,
     },
 }
 

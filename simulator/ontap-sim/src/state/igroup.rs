@@ -95,12 +95,7 @@ impl Cluster {
     /// clients take for "there already").
     pub fn create_igroup(&mut self, spec: IgroupSpec) -> Result<IgroupId, Refusal> {
         let IgroupSpec { svm, name, protocol, os_type, comment, initiators } = spec;
-        let shaped = !name.is_empty()
-            && name.len() <= 96
-            && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c));
-        if !shaped {
-            return Err(Refusal::invalid("name", &name));
-        }
+        admit_igroup_name(&name)?;
         if self.find_igroup_named(svm, &name).is_some() {
             let message =
                 format!("Initiator group \"{name}\" already exists in SVM \"{}\"", self.svm_name(svm));
@@ -113,6 +108,44 @@ impl Cluster {
         let id = IgroupId(self.mint.uuid());
         self.igroups.insert(id, Igroup { id, svm, name, protocol, os_type, comment, initiators: members });
         Ok(id)
+    }
+
+    /// Changes a group's name, operating system and comment. What is absent stays.
+    ///
+    /// # Errors
+    /// A [`Refusal`] as for [`Self::create_igroup`].
+    pub fn modify_igroup(
+        &mut self,
+        id: IgroupId,
+        name: Option<String>,
+        os_type: Option<String>,
+        comment: Option<String>,
+    ) -> Result<(), Refusal> {
+        let before = self.igroups.get(&id).ok_or_else(Refusal::no_entry)?.clone();
+        if let Some(name) = name.as_ref().filter(|name| **name != before.name) {
+            admit_igroup_name(name)?;
+            if self.find_igroup_named(before.svm, name).is_some() {
+                let message = format!("Initiator group \"{name}\" already exists");
+                return Err(Refusal::conflict(5_374_023, message).about("name"));
+            }
+        }
+        let mut igroup = self.igroups.get_mut(&id).ok_or_else(Refusal::no_entry)?;
+        igroup.name = name.unwrap_or(before.name);
+        igroup.os_type = os_type.unwrap_or(before.os_type);
+        igroup.comment = comment.unwrap_or(before.comment);
+        Ok(())
+    }
+
+    /// Changes the comment on a host.
+    ///
+    /// # Errors
+    /// A [`Refusal`] (code 4) when it is not a member.
+    pub fn modify_initiator(&mut self, id: IgroupId, name: &str, comment: &str) -> Result<(), Refusal> {
+        let name = name.to_ascii_lowercase();
+        let mut igroup = self.igroups.get_mut(&id).ok_or_else(Refusal::no_entry)?;
+        let found = igroup.initiators.iter_mut().find(|initiator| initiator.name == name);
+        comment.clone_into(&mut found.ok_or_else(Refusal::no_entry)?.comment);
+        Ok(())
     }
 
     /// Deletes a group; with `though_mapped` its maps go with it.
@@ -186,8 +219,15 @@ fn admit(
     Ok(name)
 }
 
+fn admit_igroup_name(name: &str) -> Result<(), Refusal> {
+    let shaped = !name.is_empty()
+        && name.len() <= 96
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c));
+    if shaped { Ok(()) } else { Err(Refusal::invalid("name", name)) }
+}
+
 /// RFC 7143 §4.2.7: at most 223 bytes, `iqn.` or `eui.`.
-fn is_iscsi_name(name: &str) -> bool {
+pub(super) fn is_iscsi_name(name: &str) -> bool {
     let shaped = name.len() <= 223 && name.chars().all(|c| c.is_ascii_alphanumeric() || "-.:_".contains(c));
     let eui = name.strip_prefix("eui.");
     shaped

@@ -88,6 +88,33 @@ impl Cluster {
         Ok(())
     }
 
+    /// Advertises a map through one more node, or, when the node is taken away, through one less.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: no such map (5374922), a node taken away that is not there (4), the last one (5374608).
+    pub fn set_reporting_node(
+        &mut self,
+        (lun, igroup): (LunId, IgroupId),
+        node: NodeId,
+        reports: bool,
+    ) -> Result<(), Refusal> {
+        let mut map = self.lun_maps.get_mut(&(lun, igroup)).ok_or_else(no_map)?;
+        let place = map.reporting_nodes.iter().position(|known| *known == node);
+        match (place, reports) {
+            (Some(_), true) => {}
+            (None, true) => map.reporting_nodes.push(node),
+            (None, false) => return Err(Refusal::no_entry()),
+            (Some(_), false) if map.reporting_nodes.len() == 1 => {
+                let message = "The last reporting node of a LUN map cannot be removed";
+                return Err(Refusal::conflict(5_374_608, message));
+            }
+            (Some(place), false) => {
+                map.reporting_nodes.remove(place);
+            }
+        }
+        Ok(())
+    }
+
     /// Unmaps a LUN from a group. Hosts stop seeing it at once.
     ///
     /// # Errors

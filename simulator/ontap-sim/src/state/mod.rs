@@ -5,45 +5,64 @@
 //! [`DataPlaneChange`]s in [`Cluster::take_changes`]. Whoever holds the cluster applies them before
 //! the client is answered, so that a job which shows success is already true on the wire.
 //!
-//! The methods live beside their nouns: [`volume`], [`export`], [`lun`], [`igroup`], [`lun_map`],
+//! The methods live beside their nouns: [`svm`], [`lif`], [`volume`], [`export`], [`lun`], [`igroup`], [`lun_map`],
 //! [`iscsi`], [`job`].
 
+pub mod account;
+pub mod aggregate;
 mod boot;
 mod change;
 pub mod export;
 pub mod igroup;
 pub mod iscsi;
 pub mod job;
+pub mod lif;
 pub mod lun;
 pub mod lun_map;
 mod mint;
+pub mod network;
+pub mod nvme;
+pub mod peer;
+pub mod qos;
 mod refusal;
 mod revive;
+pub mod role;
+pub mod schedule;
+pub mod svm;
 pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod volume;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use aggregate::{Aggregate, Media};
 pub use boot::{Blueprint, BlueprintError, LifBlueprint};
 pub use change::DataPlaneChange;
+pub use lif::Lif;
 pub use refusal::{Phase, Refusal};
+pub use svm::Svm;
 
+use account::{Account, AccountKey, Certificate};
 use export::ExportPolicy;
 use igroup::Igroup;
-use iscsi::IscsiService;
 use job::Job;
+use lif::ServicePolicy;
 use lun::{Lun, LunTag};
 use lun_map::LunMap;
 use mint::Mint;
-use table::{Row, RowWrite, Single, Table, cluster, untagged};
+use network::{BroadcastDomain, Ipspace, Route, Subnet};
+use nvme::{Namespace, Subsystem, SubsystemMap};
+use peer::{ClusterPeer, SvmPeer};
+use qos::QosPolicy;
+use role::Role;
+use schedule::Schedule;
+use table::{Row, RowWrite, Single, Table, cluster};
 use volume::{Volume, VolumeTag};
 
 macro_rules! identifier {
@@ -104,76 +123,6 @@ pub struct Node {
     pub serial: String,
 }
 
-/// The media of an aggregate, as `block_storage.primary.disk_type` tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Media {
-    /// Solid state.
-    Ssd,
-    /// Spinning disks.
-    Hdd,
-}
-
-/// A pool of disks, owned by one node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Aggregate {
-    /// Its identifier.
-    pub id: AggregateId,
-    /// Its name, unique in the cluster.
-    pub name: String,
-    /// The node that owns it; LUNs on it are optimised through that node's portals.
-    pub node: NodeId,
-    /// What it is made of.
-    pub media: Media,
-    /// Usable bytes.
-    pub size: u64,
-}
-
-/// A storage virtual machine: the tenant that owns volumes, LIFs and protocol services.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Svm {
-    /// Its identifier.
-    pub id: SvmId,
-    /// Its name, unique in the cluster.
-    pub name: String,
-    /// Aggregates its volumes may be made on.
-    pub aggregates: Vec<AggregateId>,
-    /// Its iSCSI service.
-    pub iscsi: IscsiService,
-    /// When it was made.
-    pub created: Timestamp,
-}
-
-/// What a LIF is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LifService {
-    /// NFS clients mount here.
-    Nfs,
-    /// A portal of the iSCSI target, with the target portal group tag that is its own.
-    Iscsi {
-        /// Target portal group tag (RFC 7143 §4.1).
-        tag: u16,
-    },
-    /// The management API.
-    Management,
-}
-
-/// A logical interface: an address of an SVM, at home on a node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Lif {
-    /// Its identifier.
-    pub id: LifId,
-    /// Its name.
-    pub name: String,
-    /// The SVM it serves.
-    pub svm: SvmId,
-    /// Where clients connect.
-    pub address: IpAddr,
-    /// The node it is on.
-    pub node: NodeId,
-    /// What it serves.
-    pub service: LifService,
-}
-
 /// What the cluster says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct About {
@@ -181,9 +130,53 @@ pub struct About {
     pub name: String,
     /// Identifier of the cluster.
     pub uuid: Uuid,
+    /// The release it says it runs.
+    pub version: Version,
+    /// Model of its nodes.
+    pub model: String,
+    /// Whom to call.
+    pub contact: String,
+    /// Where it stands.
+    pub location: String,
 }
 
-untagged!(Lif);
+/// A release of ONTAP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// 9.
+    pub generation: u16,
+    /// 15 in 9.15.1.
+    pub major: u16,
+    /// 1 in 9.15.1.
+    pub minor: u16,
+}
+
+/// 9.15.1: the first for which clients take REST unasked, and the last before they probe for other personalities.
+impl Default for Version {
+    fn default() -> Self {
+        Self { generation: 9, major: 15, minor: 1 }
+    }
+}
+
+/// No release of ONTAP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write a release as 9.15.1")]
+pub struct VersionError;
+
+impl std::str::FromStr for Version {
+    type Err = VersionError;
+
+    fn from_str(text: &str) -> Result<Self, VersionError> {
+        let numbers: Vec<u16> =
+            text.split('.').map(str::parse).collect::<Result<_, _>>().map_err(|_| VersionError)?;
+        match numbers.as_slice() {
+            [generation @ 9..=u16::MAX, major, minor] => {
+                Ok(Self { generation: *generation, major: *major, minor: *minor })
+            }
+            _ => Err(VersionError),
+        }
+    }
+}
 
 /// Rows of few that are found by their name.
 macro_rules! named {
@@ -214,6 +207,36 @@ cluster! {
     svms: Table<SvmId, Svm>,
     /// Addresses.
     lifs: Table<LifId, Lif>,
+    /// What LIFs can serve.
+    service_policies: Table<Uuid, ServicePolicy>,
+    /// Networks of their own.
+    ipspaces: Table<Uuid, Ipspace>,
+    /// Ports that reach each other.
+    broadcast_domains: Table<Uuid, BroadcastDomain>,
+    /// Ways to networks.
+    routes: Table<Uuid, Route>,
+    /// Addresses for LIFs.
+    subnets: Table<Uuid, Subnet>,
+    /// Who may log in.
+    accounts: Table<AccountKey, Account>,
+    /// Roles that were made.
+    custom_roles: Table<(Option<SvmId>, String), Role>,
+    /// Installed certificates.
+    certificates: Table<Uuid, Certificate>,
+    /// When things are done.
+    schedules: Table<Uuid, Schedule>,
+    /// Other clusters.
+    cluster_peers: Table<Uuid, ClusterPeer>,
+    /// SVMs that SVMs replicate with.
+    svm_peers: Table<Uuid, SvmPeer>,
+    /// Limits that objects refer to.
+    qos_policies: Table<Uuid, QosPolicy>,
+    /// NVMe namespaces.
+    namespaces: Table<Uuid, Namespace>,
+    /// NVMe subsystems.
+    subsystems: Table<Uuid, Subsystem>,
+    /// Which namespace is in which subsystem.
+    subsystem_maps: Table<(Uuid, Uuid), SubsystemMap>,
     /// Export policies.
     policies: Table<u64, ExportPolicy>,
     /// Volumes.
@@ -282,6 +305,38 @@ impl Cluster {
 
     fn change(&mut self, change: DataPlaneChange) {
         self.changes.push(change);
+    }
+
+    /// Changes what the cluster says of itself. What is absent stays.
+    ///
+    /// # Errors
+    /// A [`Refusal`] for a name that ONTAP would not take.
+    pub fn modify_about(
+        &mut self,
+        name: Option<String>,
+        contact: Option<String>,
+        location: Option<String>,
+    ) -> Result<(), Refusal> {
+        if let Some(name) = &name {
+            let shaped = name.starts_with(|c: char| c.is_ascii_alphabetic())
+                && name.len() <= 44
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            if !shaped {
+                return Err(Refusal::invalid("name", name));
+            }
+        }
+        let about = self.about.edit();
+        about.name = name.unwrap_or_else(|| about.name.clone());
+        about.contact = contact.unwrap_or_else(|| about.contact.clone());
+        about.location = location.unwrap_or_else(|| about.location.clone());
+        Ok(())
+    }
+
+    /// Sets the release and the model that the array shows.
+    pub fn set_release(&mut self, version: Version, model: &str) {
+        let about = self.about.edit();
+        about.version = version;
+        model.clone_into(&mut about.model);
     }
 
     /// The SVM of this identifier.

@@ -35,9 +35,9 @@ impl Cluster {
             });
             self.changes.extend(made);
         }
-        for svm in self.svms.values() {
-            let authentication = svm.iscsi.default_authentication.clone();
-            self.changes.push(DataPlaneChange::Authenticate { svm: svm.id, authentication });
+        let svms: Vec<_> = self.svms.keys().copied().collect();
+        for svm in svms {
+            self.revive_target(svm);
         }
         let hosts: BTreeSet<_> = self
             .igroups

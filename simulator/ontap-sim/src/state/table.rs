@@ -398,6 +398,7 @@ macro_rules! cluster {
             now: jiff::Timestamp,
             changes: Vec<DataPlaneChange>,
             usage: Option<std::sync::Arc<dyn Usage>>,
+            unreachable: std::collections::BTreeSet<LifId>,
             $($(#[$doc])* pub(crate) $name: $part,)*
         }
 

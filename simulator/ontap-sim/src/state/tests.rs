@@ -397,20 +397,20 @@ fn chap_needs_user_and_password_and_two_different_secrets() {
     let pair = |user: &str, password: &str| (Some(user.to_owned()), Some(password.to_owned()));
     let patch =
         |kind: &str| CredentialPatch { authentication_type: Some(kind.into()), ..CredentialPatch::default() };
-    assert_eq!(code(cluster.modify_credentials(svm, patch("chap"))), 5_374_149);
-    assert_eq!(code(cluster.modify_credentials(svm, patch("kerberos"))), 262_197);
+    assert_eq!(code(cluster.modify_credentials(svm, "default", patch("chap"))), 5_374_149);
+    assert_eq!(code(cluster.modify_credentials(svm, "default", patch("kerberos"))), 262_197);
     let same = CredentialPatch {
         inbound: pair("u", "s3cret-s3cret"),
         outbound: pair("t", "s3cret-s3cret"),
         ..patch("CHAP")
     };
-    assert_eq!(code(cluster.modify_credentials(svm, same)), 5_374_147);
+    assert_eq!(code(cluster.modify_credentials(svm, "default", same)), 5_374_147);
     assert_eq!(cluster.take_changes(), []);
     let good = CredentialPatch { inbound: pair("u", "s3cret-s3cret"), ..patch("CHAP") };
-    cluster.modify_credentials(svm, good).unwrap();
+    cluster.modify_credentials(svm, "default", good).unwrap();
     let [
         DataPlaneChange::Authenticate {
-            authentication: Authentication::Chap { inbound, outbound: None },
+            authentication: Some(Authentication::Chap { inbound, outbound: None }),
             ..
         },
     ] = &cluster.take_changes()[..]
@@ -419,8 +419,8 @@ fn chap_needs_user_and_password_and_two_different_secrets() {
     };
     assert_eq!(inbound.user, "u");
     assert!(!format!("{inbound:?}").contains("s3cret"));
-    cluster.modify_credentials(svm, patch("none")).unwrap();
-    assert_eq!(cluster.svms[0].iscsi.default_authentication, Authentication::None);
+    cluster.modify_credentials(svm, "default", patch("none")).unwrap();
+    assert_eq!(cluster.svms[0].iscsi.as_ref().unwrap().default_authentication, Authentication::None);
 }
 
 #[test]

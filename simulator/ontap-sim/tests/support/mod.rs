@@ -46,6 +46,8 @@ pub(crate) fn configuration() -> Configuration {
         management: SocketAddr::from(([127, 0, 0, 1], 0)),
         control: SocketAddr::from(([127, 0, 0, 1], 0)),
         users: vec![User { name: "admin".into(), password: Password::new("Netapp1!") }],
+        version: ontap_sim::state::Version::default(),
+        model: "SIMBOX".into(),
         ca_out: None,
         data_dir: None,
     }

@@ -2,16 +2,17 @@
 
 use serde_json::{Value, json};
 
+use super::super::body::Body;
 use super::super::resource::{NOTHING, Resource, Scope};
 use super::super::value::without_nulls;
 use super::{svm_reference, time};
 use crate::state::job::Job;
-use crate::state::{Cluster, JobId, Refusal};
+use crate::state::{Cluster, JobId, Refusal, Version};
 
-/// The release the array says it runs: the first for which clients take REST unasked, and the last
-/// before they probe for other personalities.
-fn version() -> Value {
-    json!({ "full": "NetApp Release 9.15.1P1: Wed Jul 10 06:19:04 UTC 2024", "generation": 9, "major": 15, "minor": 1 })
+fn version(cluster: &Cluster) -> Value {
+    let Version { generation, major, minor } = cluster.about.version;
+    let full = format!("NetApp Release {generation}.{major}.{minor}P1: Wed Jul 10 06:19:04 UTC 2024");
+    json!({ "full": full, "generation": generation, "major": major, "minor": minor })
 }
 
 pub(super) const CLUSTER: Resource = Resource {
@@ -26,8 +27,12 @@ pub(super) const CLUSTER: Resource = Resource {
         "version.minor",
         "san_optimized",
         "disaggregated",
+        "contact",
+        "location",
     ],
+    modifiable: &["name", "contact", "location"],
     list: Some(cluster),
+    modify: Some(modify),
     ..NOTHING
 };
 
@@ -42,7 +47,12 @@ pub(super) const NODES: Resource = Resource {
         "model",
         "state",
         "membership",
+        "uptime",
+        "ha.enabled",
+        "ha.partners.name",
+        "ha.partners.uuid",
         "is_all_flash_optimized",
+        "is_all_flash_select_optimized",
         "version.full",
         "version.generation",
         "version.major",
@@ -74,9 +84,18 @@ pub(super) const JOBS: Resource = Resource {
 };
 
 fn cluster(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    Ok(vec![
-        json!({ "name": cluster.about.name, "uuid": cluster.about.uuid.to_string(), "version": version() }),
-    ])
+    let text = |text: &String| if text.is_empty() { Value::Null } else { json!(text) };
+    Ok(vec![json!({
+        "name": cluster.about.name,
+        "uuid": cluster.about.uuid.to_string(),
+        "version": version(cluster),
+        "contact": text(&cluster.about.contact),
+        "location": text(&cluster.about.location),
+    })])
+}
+
+fn modify(cluster: &mut Cluster, _: &Scope<'_>, body: &Body) -> Result<(), Refusal> {
+    cluster.modify_about(body.text("name")?, body.text("contact")?, body.text("location")?)
 }
 
 fn nodes(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
@@ -85,14 +104,22 @@ fn nodes(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
             "uuid": node.id.to_string(),
             "name": node.name,
             "serial_number": node.serial,
-            "model": "SIMBOX",
+            "model": cluster.about.model,
             "state": "up",
             "membership": "member",
+            "uptime": 86_400,
+            "ha": { "enabled": true, "partners": partners(cluster, node) },
             "is_all_flash_optimized": false,
-            "version": version(),
+            "is_all_flash_select_optimized": false,
+            "version": version(cluster),
         })
     };
     Ok(cluster.nodes.values().map(record).collect())
+}
+
+fn partners(cluster: &Cluster, node: &crate::state::Node) -> Vec<Value> {
+    let others = cluster.ha_pair(node.id).into_iter().filter(|other| other.id != node.id);
+    others.map(|other| json!({ "name": other.name, "uuid": other.id.to_string() })).collect()
 }
 
 fn jobs(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {

@@ -41,9 +41,11 @@ pub(super) const IGROUPS: Resource = Resource {
         "initiators.name",
         "initiators.comment",
     ],
+    modifiable: &["name", "os_type", "comment"],
     flags: &["allow_delete_while_mapped"],
     stream: Some(igroups),
     create: Some(create),
+    modify: Some(modify),
     delete: Some(delete),
     ..NOTHING
 };
@@ -54,9 +56,11 @@ pub(super) const INITIATORS: Resource = Resource {
     always: &["name", "igroup.uuid"],
     readable: &["name", "comment", "igroup.name", "igroup.uuid"],
     creatable: &["name", "comment"],
+    modifiable: &["comment"],
     flags: &["allow_delete_while_mapped"],
     list: Some(initiators),
     create: Some(add_initiator),
+    modify: Some(modify_initiator),
     delete: Some(remove_initiator),
     ..NOTHING
 };
@@ -121,6 +125,16 @@ fn create(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<Vec<S
 
 fn initiator(body: &Body) -> Result<Initiator, Refusal> {
     Ok(Initiator { name: body.required_text("name")?, comment: body.text("comment")?.unwrap_or_default() })
+}
+
+fn modify(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<(), Refusal> {
+    let (name, os_type, comment) = (body.text("name")?, body.text("os_type")?, body.text("comment")?);
+    cluster.modify_igroup(igroup_id(scope.key(0))?, name, os_type, comment)
+}
+
+fn modify_initiator(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<(), Refusal> {
+    let comment = body.text("comment")?.unwrap_or_default();
+    cluster.modify_initiator(igroup_id(scope.parent(0))?, scope.key(0), &comment)
 }
 
 fn delete(cluster: &mut Cluster, scope: &Scope<'_>) -> Result<(), Refusal> {

@@ -4,16 +4,22 @@ use serde_json::{Value, json};
 
 use super::super::body::Body;
 use super::super::resource::{NOTHING, Resource, Scope};
+use super::svm::svm_id;
 use super::svm_reference;
-use crate::state::iscsi::{Authentication, CredentialPatch};
-use crate::state::{Cluster, Refusal, Svm, SvmId};
+use crate::state::iscsi::{Authentication, CredentialPatch, DEFAULT_INITIATOR, IscsiServiceSpec};
+use crate::state::{Cluster, Refusal, Svm};
 
 pub(super) const SERVICES: Resource = Resource {
     path: "protocols/san/iscsi/services",
     keys: &["svm.uuid"],
     always: &["svm.name", "svm.uuid"],
     readable: &["svm.name", "svm.uuid", "enabled", "target.name", "target.alias"],
+    creatable: &["svm.name", "svm.uuid", "enabled", "target.alias"],
+    modifiable: &["enabled", "target.alias"],
     list: Some(services),
+    create: Some(create_service),
+    modify: Some(modify_service),
+    delete: Some(delete_service),
     ..NOTHING
 };
 
@@ -29,6 +35,16 @@ pub(super) const CREDENTIALS: Resource = Resource {
         "chap.inbound.user",
         "chap.outbound.user",
     ],
+    creatable: &[
+        "svm.name",
+        "svm.uuid",
+        "initiator",
+        "authentication_type",
+        "chap.inbound.user",
+        "chap.inbound.password",
+        "chap.outbound.user",
+        "chap.outbound.password",
+    ],
     modifiable: &[
         "authentication_type",
         "chap.inbound.user",
@@ -37,28 +53,56 @@ pub(super) const CREDENTIALS: Resource = Resource {
         "chap.outbound.password",
     ],
     list: Some(credentials),
+    create: Some(create),
     modify: Some(modify),
+    delete: Some(delete),
     ..NOTHING
 };
 
 fn services(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
     let record = |svm: &Svm| {
-        json!({
+        let service = svm.iscsi.as_ref()?;
+        Some(json!({
             "svm": svm_reference(cluster, svm.id),
-            "enabled": svm.iscsi.enabled,
-            "target": { "name": svm.iscsi.target, "alias": svm.iscsi.alias },
-        })
+            "enabled": service.enabled,
+            "target": { "name": service.target, "alias": service.alias },
+        }))
     };
-    Ok(cluster.svms.values().map(record).collect())
+    Ok(cluster.svms.values().filter_map(record).collect())
+}
+
+fn create_service(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<Vec<String>, Refusal> {
+    let svm = scope.require_svm(cluster, body)?.id;
+    cluster.create_iscsi_service(svm, service_spec(body)?)?;
+    Ok(vec![svm.to_string()])
+}
+
+fn modify_service(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<(), Refusal> {
+    cluster.modify_iscsi_service(svm_id(scope.key(0))?, service_spec(body)?)
+}
+
+fn delete_service(cluster: &mut Cluster, scope: &Scope<'_>) -> Result<(), Refusal> {
+    cluster.delete_iscsi_service(svm_id(scope.key(0))?)
+}
+
+fn service_spec(body: &Body) -> Result<IscsiServiceSpec, Refusal> {
+    Ok(IscsiServiceSpec { enabled: body.boolean("enabled")?, alias: body.text("target.alias")? })
 }
 
 fn credentials(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    Ok(cluster.svms.values().map(|svm| credential_record(cluster, svm)).collect())
+    let of_svm = |svm: &Svm| {
+        let Some(service) = &svm.iscsi else { return Vec::new() };
+        let default = (DEFAULT_INITIATOR, &service.default_authentication);
+        let single = service.credentials.iter().map(|(name, record)| (name.as_str(), record));
+        let all = std::iter::once(default).chain(single);
+        all.map(|(initiator, record)| credential_record(cluster, svm, initiator, record)).collect::<Vec<_>>()
+    };
+    Ok(cluster.svms.values().flat_map(of_svm).collect())
 }
 
 /// Passwords are never shown.
-fn credential_record(cluster: &Cluster, svm: &Svm) -> Value {
-    let (kind, inbound, outbound) = match &svm.iscsi.default_authentication {
+fn credential_record(cluster: &Cluster, svm: &Svm, initiator: &str, record: &Authentication) -> Value {
+    let (kind, inbound, outbound) = match record {
         Authentication::None => ("none", "", ""),
         Authentication::Deny => ("deny", "", ""),
         Authentication::Chap { inbound, outbound } => {
@@ -67,18 +111,31 @@ fn credential_record(cluster: &Cluster, svm: &Svm) -> Value {
     };
     json!({
         "svm": svm_reference(cluster, svm.id),
-        "initiator": "default",
+        "initiator": initiator,
         "authentication_type": kind,
         "chap": { "inbound": { "user": inbound }, "outbound": { "user": outbound } },
     })
 }
 
+fn create(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<Vec<String>, Refusal> {
+    let svm = scope.require_svm(cluster, body)?.id;
+    let initiator = body.required_text("initiator")?;
+    let initiator = cluster.create_credentials(svm, &initiator, credential_patch(body)?)?;
+    Ok(vec![svm.to_string(), initiator])
+}
+
 fn modify(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<(), Refusal> {
-    let svm = scope.key(0).parse().map(SvmId).map_err(|_| Refusal::no_entry())?;
-    let patch = CredentialPatch {
+    cluster.modify_credentials(svm_id(scope.key(0))?, scope.key(1), credential_patch(body)?)
+}
+
+fn delete(cluster: &mut Cluster, scope: &Scope<'_>) -> Result<(), Refusal> {
+    cluster.delete_credentials(svm_id(scope.key(0))?, scope.key(1))
+}
+
+fn credential_patch(body: &Body) -> Result<CredentialPatch, Refusal> {
+    Ok(CredentialPatch {
         authentication_type: body.text("authentication_type")?,
         inbound: (body.text("chap.inbound.user")?, body.text("chap.inbound.password")?),
         outbound: (body.text("chap.outbound.user")?, body.text("chap.outbound.password")?),
-    };
-    cluster.modify_credentials(svm, patch)
+    })
 }

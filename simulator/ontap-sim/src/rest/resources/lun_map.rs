@@ -8,7 +8,7 @@ use super::{node_reference, svm_reference};
 use crate::state::igroup::Igroup;
 use crate::state::lun::Lun;
 use crate::state::lun_map::{LunMap, MapTag, no_map};
-use crate::state::{Cluster, IgroupId, LunId, Refusal, SvmId};
+use crate::state::{Cluster, IgroupId, LunId, NodeId, Refusal, SvmId};
 
 pub(super) const LUN_MAPS: Resource = Resource {
     path: "protocols/san/lun-maps",
@@ -51,7 +51,10 @@ pub(super) const REPORTING_NODES: Resource = Resource {
     keys: &["uuid"],
     always: &["uuid", "name"],
     readable: &["uuid", "name"],
+    creatable: &["uuid", "name"],
     list: Some(reporting_nodes),
+    create: Some(add_reporting_node),
+    delete: Some(remove_reporting_node),
     ..NOTHING
 };
 
@@ -106,6 +109,21 @@ fn reporting_nodes(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, R
     let key = map_key(scope.parent(0), scope.parent(1))?;
     let map = cluster.lun_maps.get(&key).ok_or_else(no_map)?;
     Ok(map.reporting_nodes.iter().map(|node| node_reference(cluster, *node)).collect())
+}
+
+fn add_reporting_node(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<Vec<String>, Refusal> {
+    let asked = body.text("uuid")?.or(body.text("name")?).ok_or_else(|| Refusal::required("name"))?;
+    let node = cluster.nodes.values().find(|node| node.name == asked || node.id.to_string() == asked);
+    let node = node.map(|node| node.id).ok_or_else(|| {
+        Refusal::missing(4, format!("Node \"{asked}\" does not exist in the cluster")).about("name")
+    })?;
+    cluster.set_reporting_node(map_key(scope.parent(0), scope.parent(1))?, node, true)?;
+    Ok(vec![node.to_string()])
+}
+
+fn remove_reporting_node(cluster: &mut Cluster, scope: &Scope<'_>) -> Result<(), Refusal> {
+    let node = scope.key(0).parse().map(NodeId).map_err(|_| Refusal::no_entry())?;
+    cluster.set_reporting_node(map_key(scope.parent(0), scope.parent(1))?, node, false)
 }
 
 fn map_key(lun: &str, igroup: &str) -> Result<(LunId, IgroupId), Refusal> {

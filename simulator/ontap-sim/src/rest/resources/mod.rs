@@ -4,11 +4,18 @@ mod aggregate;
 mod cluster;
 mod ems;
 mod export;
+mod hardware;
 mod igroup;
 mod iscsi;
 mod lun;
 mod lun_map;
 mod network;
+mod nvme;
+mod peer;
+mod qos;
+mod schedule;
+mod security;
+mod segment;
 mod svm;
 mod volume;
 
@@ -25,6 +32,32 @@ pub(super) const ALL: &[Resource] = &[
     cluster::JOBS,
     svm::SVMS,
     network::IP_INTERFACES,
+    network::SERVICE_POLICIES,
+    segment::IPSPACES,
+    segment::BROADCAST_DOMAINS,
+    segment::ROUTES,
+    segment::SUBNETS,
+    hardware::ETHERNET_PORTS,
+    hardware::FC_INTERFACES,
+    hardware::FCP_SERVICES,
+    hardware::DISKS,
+    hardware::LICENSES,
+    hardware::COUNTERS,
+    hardware::COUNTER_ROWS,
+    qos::POLICIES,
+    nvme::NAMESPACES,
+    nvme::SUBSYSTEMS,
+    nvme::HOSTS,
+    nvme::MAPS,
+    nvme::SERVICES,
+    schedule::SCHEDULES,
+    peer::CLUSTER_PEERS,
+    peer::SVM_PEERS,
+    security::ACCOUNTS,
+    security::PASSWORD,
+    security::ROLES,
+    security::PRIVILEGES,
+    security::CERTIFICATES,
     aggregate::AGGREGATES,
     volume::VOLUMES,
     export::POLICIES,
