@@ -7,8 +7,9 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::export::{ExportPolicy, ExportRule, Flavours};
+use super::features::Features;
 use super::iscsi::{Authentication, IscsiService};
-use super::volume::{Guarantee, SecurityStyle, Volume};
+use super::volume::{Guarantee, Kind, SecurityStyle, Style, Volume};
 use super::{
     About, Aggregate, AggregateId, Cluster, DataPlaneChange, Lif, LifId, LifService, Media, Node, NodeId,
     Svm, SvmId, VolumeId,
@@ -16,6 +17,8 @@ use super::{
 
 /// The first target portal group tag; portals count up from it.
 const FIRST_TAG: u16 = 1030;
+/// Volumes are numbered from the next one.
+const FIRST_MSID: u32 = 1024;
 /// Usable size of each aggregate.
 const AGGREGATE_SIZE: u64 = 16 << 40;
 
@@ -85,6 +88,7 @@ impl Cluster {
         let mut cluster = Self { now: blueprint.now, ..Self::default() };
         cluster.mint.edit().seed(blueprint.seed);
         *cluster.about.edit() = About { name: "sim".into(), uuid: cluster.mint.uuid() };
+        *cluster.last_msid.edit() = FIRST_MSID;
         cluster.boot_nodes();
         let owners: Vec<_> = cluster.nodes.keys().copied().collect();
         for ((name, media), node) in [("aggr1", Media::Ssd), ("aggr2", Media::Hdd)].into_iter().zip(owners) {
@@ -92,6 +96,7 @@ impl Cluster {
             let aggregate = Aggregate { id, name: name.into(), node, media, size: AGGREGATE_SIZE };
             cluster.aggregates.insert(id, aggregate);
         }
+        cluster.boot_snapshot_policies();
         let svm = cluster.boot_svm(&blueprint.svm, &blueprint.default_export_clients)?;
         cluster.boot_lifs(svm, blueprint)?;
         Ok(cluster)
@@ -139,9 +144,12 @@ impl Cluster {
             svm_name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let root = Volume {
             id: VolumeId(self.mint.uuid()),
+            msid: self.next_msid(),
             name: format!("{name}_root"),
             svm,
             aggregate,
+            style: Style::FlexVol,
+            kind: Kind::ReadWrite,
             size: 1 << 30,
             comment: String::new(),
             created: self.now,
@@ -159,14 +167,11 @@ impl Cluster {
             snapshot_directory: true,
             encrypted: false,
             tiering: "none".into(),
+            origin: None,
+            moved_to: None,
+            features: Features::default(),
         };
-        self.change(DataPlaneChange::CreateTree {
-            volume: root.id,
-            capacity: root.capacity(),
-            uid: root.uid,
-            gid: root.gid,
-            mode: root.mode,
-        });
+        self.change(DataPlaneChange::CreateTree { volume: root.id, shape: root.shape() });
         if let Some(policy) = self.policies.get(&root.policy).cloned() {
             self.change(DataPlaneChange::Export { svm, path: "/".into(), volume: root.id, policy });
         }

@@ -10,15 +10,21 @@
 
 mod boot;
 mod change;
+pub mod clone;
 pub mod export;
+pub mod features;
 pub mod igroup;
 pub mod iscsi;
 pub mod job;
 pub mod lun;
+pub mod lun_clone;
 pub mod lun_map;
 mod mint;
+pub mod recovery;
 mod refusal;
 mod revive;
+pub mod snapshot;
+pub mod snapshot_policy;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -33,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 pub use boot::{Blueprint, BlueprintError, LifBlueprint};
-pub use change::DataPlaneChange;
+pub use change::{DataPlaneChange, TreeShape};
 pub use refusal::{Phase, Refusal};
 
 use export::ExportPolicy;
@@ -43,6 +49,9 @@ use job::Job;
 use lun::{Lun, LunTag};
 use lun_map::LunMap;
 use mint::Mint;
+use recovery::Deleted;
+use snapshot::Snapshot;
+use snapshot_policy::SnapshotPolicy;
 use table::{Row, RowWrite, Single, Table, cluster, untagged};
 use volume::{Volume, VolumeTag};
 
@@ -79,6 +88,14 @@ identifier!(
 identifier!(
     /// Identifies a volume.
     VolumeId
+);
+identifier!(
+    /// Identifies a snapshot.
+    SnapshotId
+);
+identifier!(
+    /// Identifies a snapshot policy.
+    SnapshotPolicyId
 );
 identifier!(
     /// Identifies a LUN.
@@ -183,7 +200,7 @@ pub struct About {
     pub uuid: Uuid,
 }
 
-untagged!(Lif);
+untagged!(Lif, SnapshotPolicy);
 
 /// Rows of few that are found by their name.
 macro_rules! named {
@@ -218,6 +235,14 @@ cluster! {
     policies: Table<u64, ExportPolicy>,
     /// Volumes.
     volumes: Table<VolumeId, Volume>,
+    /// The number of the last volume made.
+    last_msid: Single<u32>,
+    /// Snapshots of volumes.
+    snapshots: Table<SnapshotId, Snapshot>,
+    /// Snapshot policies.
+    snapshot_policies: Table<SnapshotPolicyId, SnapshotPolicy>,
+    /// Deleted volumes.
+    recovery: Table<VolumeId, Deleted>,
     /// LUNs.
     luns: Table<LunId, Lun>,
     /// Initiator groups.
@@ -233,6 +258,12 @@ pub trait Usage: fmt::Debug + Send + Sync {
     /// Bytes that the files of a volume take.
     fn by_files(&self, volume: VolumeId) -> u64;
 
+    /// Bytes that the snapshots of a volume hold and its files no longer do.
+    fn by_snapshots(&self, volume: VolumeId) -> u64;
+
+    /// Files, directories and other inodes in a volume.
+    fn inodes(&self, volume: VolumeId) -> u64;
+
     /// Bytes that the content of a LUN takes.
     fn by_lun(&self, lun: LunId) -> u64;
 }
@@ -241,6 +272,7 @@ impl Cluster {
     /// Tells the machine what time it is; everything made from now on bears this time.
     pub fn set_clock(&mut self, now: Timestamp) {
         self.now = now;
+        self.expire_deleted();
     }
 
     /// Tells the machine whom to ask what the data planes hold.
@@ -265,6 +297,22 @@ impl Cluster {
     /// Bytes that the LUN's content takes.
     pub fn used_by_lun(&self, lun: LunId) -> u64 {
         self.usage.as_ref().map_or(0, |usage| usage.by_lun(lun))
+    }
+
+    /// Files, directories and other inodes in the volume.
+    pub fn files_in_volume(&self, volume: VolumeId) -> u64 {
+        self.usage.as_ref().map_or(0, |usage| usage.inodes(volume))
+    }
+
+    /// Bytes that the volume's snapshots hold and its files no longer do.
+    pub fn used_by_snapshots(&self, volume: VolumeId) -> u64 {
+        self.usage.as_ref().map_or(0, |usage| usage.by_snapshots(volume))
+    }
+
+    fn next_msid(&mut self) -> u32 {
+        let last = self.last_msid.edit();
+        *last = last.saturating_add(1);
+        *last
     }
 
     /// Bytes that files and LUNs take in the volume.

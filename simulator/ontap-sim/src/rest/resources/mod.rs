@@ -9,8 +9,13 @@ mod iscsi;
 mod lun;
 mod lun_map;
 mod network;
+mod private_cli;
+mod snapshot;
+mod snapshot_policy;
 mod svm;
 mod volume;
+mod volume_body;
+mod volume_record;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -27,6 +32,17 @@ pub(super) const ALL: &[Resource] = &[
     network::IP_INTERFACES,
     aggregate::AGGREGATES,
     volume::VOLUMES,
+    snapshot::SNAPSHOTS,
+    snapshot_policy::SNAPSHOT_POLICIES,
+    private_cli::PURGE,
+    private_cli::RECOVER,
+    private_cli::RECOVERY_QUEUE,
+    private_cli::EFFICIENCY_ON,
+    private_cli::EFFICIENCY_OFF,
+    private_cli::EFFICIENCY,
+    private_cli::MOVE,
+    private_cli::MODE,
+    private_cli::PERSONALITY,
     export::POLICIES,
     export::RULES,
     lun::LUNS,
