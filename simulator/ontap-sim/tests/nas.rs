@@ -223,3 +223,149 @@ async fn a_deleted_volume_waits_in_the_recovery_queue_unless_it_is_forced_out() 
     assert_eq!(bench.get(queue).await["num_records"], 0);
     bench.sim.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tree_quota_binds_while_quotas_are_on_and_is_told() {
+    const DQUOT: u32 = 69;
+    let bench = Bench::start().await;
+    let volume = mounted_volume(&bench, "v").await;
+    let uuid = volume.rsplit('/').next().unwrap().to_owned();
+    let body = json!({ "name": "q1", "volume.name": "v", "svm.name": "svm1", "unix_permissions": 777,
+        "export_policy.name": "default", "security_style": "unix" });
+    let qtree = made(&bench, "/api/storage/qtrees", body.clone()).await;
+    assert_eq!(qtree, format!("/api/storage/qtrees/{uuid}/1"));
+    let twice = bench.post("/api/storage/qtrees?return_timeout=20", body).await;
+    assert_eq!(twice.status, 409, "{}", twice.body);
+    let listed = bench.get("/api/storage/qtrees?volume.name=v&order_by=id").await;
+    assert_eq!(listed["num_records"], 2, "the volume itself counts: {listed}");
+    assert_eq!((&listed["records"][0]["id"], &listed["records"][0]["name"]), (&json!(0), &json!("")));
+    let rule = json!({ "type": "tree", "qtree.name": "q1", "volume.name": "v", "svm.name": "svm1",
+        "space.hard_limit": 1_u64 << 20 });
+    let rule = made(&bench, "/api/storage/quota/rules", rule).await;
+    let mut client = nfs(&bench).await;
+    let root = client.mount("/v/q1").await.unwrap();
+    let file = client.create(&root, "f", 0o644).await.unwrap();
+    let chunk = vec![7; 1 << 20];
+    assert_eq!(client.write(&file, 0, &chunk).await.0, 0);
+    assert_eq!(client.write(&file, 1 << 20, &chunk).await.0, 0, "quotas are off");
+    assert_eq!(changed(&bench, &volume, json!({ "quota.enabled": true })).await.status, 200);
+    assert_eq!(bench.get(&format!("{volume}?fields=quota.state")).await["quota"]["state"], "on");
+    assert_eq!(client.write(&file, 2 << 20, &chunk).await.0, DQUOT);
+    let report = bench.one(&format!("/api/storage/quota/reports?volume.uuid={uuid}&fields=*")).await;
+    assert_eq!(
+        (&report["qtree"]["name"], &report["space"]["used"]["total"]),
+        (&json!("q1"), &json!(2 << 20))
+    );
+    assert_eq!(changed(&bench, &rule, json!({ "space.hard_limit": 8_u64 << 20 })).await.status, 200);
+    assert_eq!(client.write(&file, 2 << 20, &chunk).await.0, 0);
+    // renamed, its handles stay good; deleted, its rule goes with it
+    assert_eq!(changed(&bench, &qtree, json!({ "name": "q2" })).await.status, 200);
+    assert_eq!(client.read(&file, 0, 3).await.unwrap().0, [7; 3]);
+    assert!(client.mount("/v/q2").await.is_ok());
+    assert_eq!(bench.delete(&format!("{qtree}?return_timeout=20")).await.status, 200);
+    assert_eq!(client.mount("/v/q2").await, Err(NOENT));
+    assert_eq!(bench.get("/api/storage/quota/rules").await["num_records"], 0);
+    bench.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_is_changed_and_moved_and_a_policy_renamed_under_its_clients() {
+    const ACCES: u32 = 13;
+    let bench = Bench::start().await;
+    mounted_volume(&bench, "v").await;
+    let policies = "/api/protocols/nfs/export-policies";
+    let policy = made(&bench, policies, json!({ "name": "p", "svm.name": "svm1" })).await;
+    let rule = json!({ "clients": [{ "match": "127.0.0.1" }], "ro_rule": ["any"], "rw_rule": ["any"],
+        "superuser": ["any"] });
+    let rule = made(&bench, &format!("{policy}/rules"), rule).await;
+    let volume = bench.one("/api/storage/volumes?name=v").await["uuid"].as_str().unwrap().to_owned();
+    let volume = format!("/api/storage/volumes/{volume}");
+    assert_eq!(changed(&bench, &volume, json!({ "nas.export_policy.name": "p" })).await.status, 200);
+    let mut client = nfs(&bench).await;
+    let root = client.mount("/v").await.unwrap();
+    let elsewhere = json!({ "clients": [{ "match": "10.0.0.0/8" }], "chown_mode": "unrestricted" });
+    assert_eq!(bench.patch(&rule, elsewhere).await.status, 200);
+    assert_eq!(client.getattr(&root).await, Err(ACCES));
+    assert_eq!(
+        bench
+            .patch(&format!("{rule}?new_index=5"), json!({ "clients": [{ "match": "0.0.0.0/0" }] }))
+            .await
+            .status,
+        200
+    );
+    assert!(client.getattr(&root).await.is_ok());
+    let shown = bench.one(&format!("{policy}/rules?fields=*")).await;
+    assert_eq!((&shown["index"], &shown["chown_mode"]), (&json!(5), &json!("unrestricted")));
+    assert_eq!(bench.patch(&policy, json!({ "name": "renamed" })).await.status, 200);
+    assert_eq!(bench.get(&format!("{volume}?fields=nas")).await["nas"]["export_policy"]["name"], "renamed");
+    let used = bench.delete(&policy).await;
+    assert_eq!((used.status, code(&used)), (409, "1703945"));
+    bench.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_of_nfs_are_switched_by_the_service_of_the_svm() {
+    let bench = Bench::start().await;
+    mounted_volume(&bench, "v").await;
+    let service = bench.one("/api/protocols/nfs/services?svm.name=svm1&fields=*").await;
+    assert_eq!(
+        (&service["protocol"]["v3_enabled"], &service["protocol"]["v41_enabled"]),
+        (&json!(true), &json!(true))
+    );
+    let path = format!("/api/protocols/nfs/services/{}", service["svm"]["uuid"].as_str().unwrap());
+    assert!(nfs(&bench).await.mount("/v").await.is_ok());
+    let patch = json!({ "protocol": { "v3_enabled": false }, "showmount_enabled": false });
+    assert_eq!(bench.patch(&path, patch).await.status, 200);
+    let shown = bench.get(&path).await;
+    assert_eq!(
+        (&shown["protocol"]["v3_enabled"], &shown["showmount_enabled"]),
+        (&json!(false), &json!(false))
+    );
+    // PROG_MISMATCH (RFC 5531 §9)
+    let mut client = nfs(&bench).await;
+    let mut reply = client.reply_to(client::MOUNT, 1, client::Args::default().bytes(b"/v")).await;
+    assert_eq!((0..5).map(|_| reply.word()).collect::<Vec<_>>(), [1, 0, 0, 0, 2]);
+    assert_eq!(bench.delete(&path).await.status, 200);
+    let made = bench.post("/api/protocols/nfs/services", json!({ "svm.name": "svm1" })).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert!(nfs(&bench).await.mount("/v").await.is_ok());
+    let twice = bench.post("/api/protocols/nfs/services", json!({ "svm.name": "svm1" })).await;
+    assert_eq!((twice.status, code(&twice)), (409, "1"));
+    bench.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_volume_moves_groups_and_keeps_what_it_is_told() {
+    let bench = Bench::start().await;
+    let volume = mounted_volume(&bench, "v").await;
+    let moved = bench.patch(&volume, json!({ "movement.destination_aggregate.name": "aggr2" })).await;
+    assert!(moved.body["job"]["uuid"].is_string(), "{}", moved.body);
+    let shown = bench.get(&format!("{volume}?fields=movement,aggregates")).await;
+    assert_eq!(
+        (&shown["movement"]["state"], &shown["aggregates"][0]["name"]),
+        (&json!("success"), &json!("aggr2"))
+    );
+    let told = json!({ "_tags": ["a:b"], "efficiency.compression": "inline", "autosize.mode": "grow",
+        "tiering.policy": "auto", "qos.policy.name": "extreme", "files.maximum": 1000 });
+    assert_eq!(changed(&bench, &volume, told).await.status, 200);
+    let shown = bench.get(&format!("{volume}?fields=_tags,efficiency,autosize,tiering,qos,files")).await;
+    assert_eq!((&shown["_tags"], &shown["efficiency"]["state"]), (&json!(["a:b"]), &json!("enabled")));
+    assert_eq!(
+        (&shown["qos"]["policy"]["name"], &shown["files"]["maximum"]),
+        (&json!("extreme"), &json!(1000))
+    );
+    let unknown = changed(&bench, &volume, json!({ "qos.policy.name": "none-such" })).await;
+    assert_eq!(code(&unknown), "8454154");
+    let group = |name: &str, size: &str| json!({ "name": name, "svm.name": "svm1", "style": "flexgroup", "size": size, "nas.path": format!("/{name}") });
+    let (state, job) = bench.job(&bench.post("/api/storage/volumes", group("small", "100MB")).await).await;
+    assert_eq!((state.as_str(), &job["code"]), ("failure", &json!(917_534)));
+    let group = made(&bench, "/api/storage/volumes", group("fg", "2GB")).await;
+    let shown = bench.get(&format!("{group}?fields=style,aggregates,constituents")).await;
+    assert_eq!(
+        (&shown["style"], shown["aggregates"].as_array().map(Vec::len)),
+        (&json!("flexgroup"), Some(2))
+    );
+    assert_eq!(shown["constituents"].as_array().map(Vec::len), Some(8));
+    assert!(nfs(&bench).await.mount("/fg").await.is_ok());
+    bench.sim.stop().await;
+}

@@ -63,6 +63,13 @@ fn note<T>(what: &str, outcome: Result<T, CopyError>) -> Option<T> {
 }
 
 impl Served {
+    /// Does to the files of a volume what the state has decided.
+    pub(super) fn administer(&self, volume: VolumeId, act: impl FnOnce(&FileTree) -> Result<(), AdminError>) {
+        if let Some(tree) = self.trees.get(&volume) {
+            note("change a file tree", act(tree).map_err(CopyError::from));
+        }
+    }
+
     pub(super) fn reshape_tree(&self, volume: VolumeId, before: TreeShape, after: TreeShape) {
         if let Some(tree) = self.trees.get(&volume) {
             note("reshape a file tree", shape_tree(tree, Some(before), after));

@@ -21,7 +21,7 @@ use iscsi_target::{
     SessionInfo, Target, Visibility,
 };
 use levers::{EventLog, Levers};
-use nfs_server::{Export, FileTree, LifError, MountedClient, NfsServer};
+use nfs_server::{Export, FileTree, LifError, MountedClient, NfsServer, NfsVersions, Quota, RootAttributes};
 use parking_lot::{Mutex, RwLock};
 
 pub use self::contents::{ContentError, Contents};
@@ -107,6 +107,11 @@ impl Usage for Meter {
 
     fn inodes(&self, volume: VolumeId) -> u64 {
         self.0.lock().trees.get(&volume).map_or(0, FileTree::inodes)
+    }
+
+    fn by_qtree(&self, volume: VolumeId, name: &str) -> (u64, u64) {
+        let served = self.0.lock();
+        served.trees.get(&volume).and_then(|tree| tree.qtree_used(name).ok()).unwrap_or((0, 0))
     }
 
     fn by_lun(&self, lun: LunId) -> u64 {
@@ -392,6 +397,34 @@ impl Served {
             }
             DataPlaneChange::RestoreTree { volume, name } => {
                 self.restore_tree(volume, &name);
+                None
+            }
+            DataPlaneChange::CreateQtree { volume, id, name, mode, uid, gid } => {
+                self.administer(volume, |tree| {
+                    tree.create_qtree(id, &name, RootAttributes { mode, uid, gid })
+                });
+                None
+            }
+            DataPlaneChange::RenameQtree { volume, from, to } => {
+                self.administer(volume, |tree| tree.rename_qtree(&from, &to));
+                None
+            }
+            DataPlaneChange::SetQtreeRoot { volume, name, mode, uid, gid } => {
+                self.administer(volume, |tree| tree.set_qtree_root(&name, RootAttributes { mode, uid, gid }));
+                None
+            }
+            DataPlaneChange::RemoveQtree { volume, name } => {
+                self.administer(volume, |tree| tree.remove_qtree(&name));
+                None
+            }
+            DataPlaneChange::SetQuota { volume, qtree, bytes, files } => {
+                self.administer(volume, |tree| tree.set_quota(&qtree, Quota { bytes, files }));
+                None
+            }
+            DataPlaneChange::NfsVersions { svm, v3, v4_0, v4_1 } => {
+                if let Some(server) = self.nfs.get(&svm) {
+                    server.set_versions(NfsVersions { v3, v4_0, v4_1, v4_2: v4_1 });
+                }
                 None
             }
             DataPlaneChange::RestoreLun { svm, lun, snapshot, serial, unmap, optimised } => {

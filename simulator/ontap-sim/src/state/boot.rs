@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::export::{ExportPolicy, ExportRule, Flavours};
 use super::features::Features;
 use super::iscsi::{Authentication, IscsiService};
+use super::nfs::NfsPatch;
 use super::volume::{Guarantee, Kind, SecurityStyle, Style, Volume};
 use super::{
     About, Aggregate, AggregateId, Cluster, DataPlaneChange, Lif, LifId, LifService, Media, Node, NodeId,
@@ -134,6 +135,9 @@ impl Cluster {
             self.create_export_rule(1, None, rule)
                 .map_err(|_| BlueprintError::ClientMatch(client.clone()))?;
         }
+        let every = NfsPatch { v4_0: Some(true), v4_1: Some(true), ..NfsPatch::default() };
+        // A new SVM has no service yet: it cannot be refused.
+        let _made = self.create_nfs_service(id, every);
         self.boot_root_volume(id, name);
         Ok(id)
     }

@@ -139,6 +139,72 @@ pub enum DataPlaneChange {
         /// The volume.
         volume: VolumeId,
     },
+    /// A qtree exists.
+    CreateQtree {
+        /// The volume.
+        volume: VolumeId,
+        /// Its number.
+        id: u32,
+        /// Its name.
+        name: String,
+        /// Permissions of its directory.
+        mode: u32,
+        /// Owner of its directory.
+        uid: u32,
+        /// Group of its directory.
+        gid: u32,
+    },
+    /// A qtree has another name.
+    RenameQtree {
+        /// The volume.
+        volume: VolumeId,
+        /// Its name so far.
+        from: String,
+        /// Its name from now on.
+        to: String,
+    },
+    /// The directory of a qtree has another mode or owner.
+    SetQtreeRoot {
+        /// The volume.
+        volume: VolumeId,
+        /// Its name.
+        name: String,
+        /// Permissions.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+    /// A qtree is gone, with its files.
+    RemoveQtree {
+        /// The volume.
+        volume: VolumeId,
+        /// Its name.
+        name: String,
+    },
+    /// A qtree has these limits; absent is none.
+    SetQuota {
+        /// The volume.
+        volume: VolumeId,
+        /// Name of the qtree.
+        qtree: String,
+        /// Bytes.
+        bytes: Option<u64>,
+        /// Files.
+        files: Option<u64>,
+    },
+    /// The SVM speaks these versions of NFS, and v4.2 with v4.1.
+    NfsVersions {
+        /// Whose service.
+        svm: SvmId,
+        /// NFS v3.
+        v3: bool,
+        /// NFS v4.0.
+        v4_0: bool,
+        /// NFS v4.1.
+        v4_1: bool,
+    },
     /// A volume stands at a junction under these rules; replaces what was said of this path.
     Export {
         /// Whose namespace.

@@ -79,6 +79,9 @@ impl Cluster {
         self.publish_junction(None, &clone);
         let (id, svm, name) = (clone.id, clone.svm, clone.name.clone());
         self.volumes.insert(id, clone);
+        self.put_qtrees(id, taken.qtrees);
+        // The rules stay with the parent.
+        self.apply_quotas_to(id);
         for lun in taken.luns {
             let copy = Lun { path: path_in(&name, &lun.path), volume: id, created: self.now, ..lun.clone() };
             self.add_lun_clone(svm, copy, lun.id, Some(snapshot));

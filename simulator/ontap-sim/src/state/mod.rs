@@ -20,6 +20,9 @@ pub mod lun;
 pub mod lun_clone;
 pub mod lun_map;
 mod mint;
+pub mod nfs;
+pub mod qtree;
+pub mod quota;
 pub mod recovery;
 mod refusal;
 mod revive;
@@ -49,6 +52,9 @@ use job::Job;
 use lun::{Lun, LunTag};
 use lun_map::LunMap;
 use mint::Mint;
+use nfs::NfsService;
+use qtree::Qtree;
+use quota::QuotaRule;
 use recovery::Deleted;
 use snapshot::Snapshot;
 use snapshot_policy::SnapshotPolicy;
@@ -96,6 +102,10 @@ identifier!(
 identifier!(
     /// Identifies a snapshot policy.
     SnapshotPolicyId
+);
+identifier!(
+    /// Identifies a quota rule.
+    QuotaRuleId
 );
 identifier!(
     /// Identifies a LUN.
@@ -200,7 +210,7 @@ pub struct About {
     pub uuid: Uuid,
 }
 
-untagged!(Lif, SnapshotPolicy);
+untagged!(Lif, SnapshotPolicy, NfsService);
 
 /// Rows of few that are found by their name.
 macro_rules! named {
@@ -241,6 +251,12 @@ cluster! {
     snapshots: Table<SnapshotId, Snapshot>,
     /// Snapshot policies.
     snapshot_policies: Table<SnapshotPolicyId, SnapshotPolicy>,
+    /// Qtrees, by volume and number.
+    qtrees: Table<(VolumeId, u32), Qtree>,
+    /// Quota rules.
+    quota_rules: Table<QuotaRuleId, QuotaRule>,
+    /// NFS services.
+    nfs_services: Table<SvmId, NfsService>,
     /// Deleted volumes.
     recovery: Table<VolumeId, Deleted>,
     /// LUNs.
@@ -263,6 +279,9 @@ pub trait Usage: fmt::Debug + Send + Sync {
 
     /// Files, directories and other inodes in a volume.
     fn inodes(&self, volume: VolumeId) -> u64;
+
+    /// Bytes and files in a qtree, as its limits count them.
+    fn by_qtree(&self, volume: VolumeId, name: &str) -> (u64, u64);
 
     /// Bytes that the content of a LUN takes.
     fn by_lun(&self, lun: LunId) -> u64;

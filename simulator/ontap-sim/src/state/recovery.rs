@@ -121,6 +121,7 @@ impl Cluster {
     /// Frees the content of a volume that nothing in the state names any more.
     pub(super) fn release(&mut self, volume: &Volume, luns: Vec<Lun>) {
         self.drop_snapshots_of(volume.id);
+        self.put_qtrees(volume.id, Vec::new());
         for lun in luns {
             self.change(DataPlaneChange::RemoveLun { svm: volume.svm, lun: lun.id });
         }

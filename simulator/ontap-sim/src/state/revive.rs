@@ -31,6 +31,10 @@ impl Cluster {
         let luns: Vec<_> =
             self.kept_luns().filter_map(|lun| Some(self.made_lun(lun, volume_of(lun)?))).collect();
         self.changes.extend(luns);
+        let svms: Vec<_> = self.svms.keys().copied().collect();
+        for svm in svms {
+            self.publish_nfs_versions(svm);
+        }
         for svm in self.svms.values() {
             let authentication = svm.iscsi.default_authentication.clone();
             self.changes.push(DataPlaneChange::Authenticate { svm: svm.id, authentication });

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::lun::{Lun, LunTag};
+use super::qtree::Qtree;
 use super::table::Row;
 use super::{Cluster, DataPlaneChange, Refusal, SnapshotId, SvmId, VolumeId};
 
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub expiry: Option<Timestamp>,
     /// The LUNs that were in the volume, as they were.
     pub luns: Vec<Lun>,
+    /// The qtrees that were in the volume.
+    pub qtrees: Vec<Qtree>,
 }
 
 /// What a snapshot is found under.
@@ -124,6 +127,7 @@ impl Cluster {
             label: spec.label,
             expiry: spec.expiry,
             luns,
+            qtrees: self.qtrees_of(spec.volume).into_iter().cloned().collect(),
         };
         let id = snapshot.id;
         self.change(DataPlaneChange::TakeSnapshot {
@@ -201,6 +205,8 @@ impl Cluster {
             self.drop_snapshot(snapshot.id);
         }
         self.change(DataPlaneChange::RestoreTree { volume, name: target.name });
+        self.put_qtrees(volume, target.qtrees);
+        self.apply_quotas_to(volume);
         let optimised =
             self.volumes.get(&volume).and_then(|volume| self.owner_of(volume)).map(|node| node.id);
         for mut lun in target.luns {

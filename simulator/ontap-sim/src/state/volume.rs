@@ -326,9 +326,13 @@ impl Cluster {
         let toggled = before.online != after.online;
         let renamed = before.name != after.name;
         let moved = before.aggregate != after.aggregate;
+        let limited = before.features.quota != after.features.quota;
         self.volumes.insert(id, after);
         if renamed {
             self.rename_luns_of(id);
+        }
+        if limited {
+            self.apply_quotas_to(id);
         }
         if moved {
             self.reoptimise_luns_of(id);
@@ -377,6 +381,7 @@ impl Cluster {
             self.change(DataPlaneChange::Unexport { svm: volume.svm, path });
         }
         self.volumes.remove(&id);
+        self.forget_quota_rules(id);
         if force {
             self.release(&volume, luns);
         } else {
@@ -596,7 +601,7 @@ fn admit_size(size: u64, style: &Style) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn policy_missing(name: &str) -> Refusal {
+pub(super) fn policy_missing(name: &str) -> Refusal {
     Refusal::missing(1_703_954, format!("Export policy \"{name}\" does not exist"))
         .about("nas.export_policy.name")
         .when_executed()
