@@ -1,7 +1,5 @@
 //! `/storage/volumes`.
 
-use serde_json::Value;
-
 use super::super::body::Body;
 use super::super::resource::{NOTHING, Records, Resource, Scope};
 use super::volume_body::{clone_spec, patch, spec};
