@@ -111,7 +111,7 @@ pub(super) const SERVICES: Resource = Resource {
 };
 
 fn services(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    let wanted = |service: &&NfsService| scope.admits("svm.uuid", &service.svm.to_string());
+    let wanted = |service: &&NfsService| scope.admits("svm.uuid", service.svm);
     Ok(cluster.nfs_services.values().filter(wanted).map(|service| record(cluster, service)).collect())
 }
 

@@ -72,7 +72,7 @@ pub(super) const QTREES: Resource = Resource {
 
 fn qtrees(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
     let wanted = |volume: &&Volume| {
-        scope.admits("volume.uuid", &volume.id.to_string())
+        scope.admits("volume.uuid", volume.id)
             && (!scope.keys.is_empty() || scope.admits("volume.name", &volume.name))
     };
     let of_volume = |volume: &Volume| {

@@ -93,8 +93,8 @@ pub(super) const REPORTS: Resource = Resource {
 
 fn rules(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
     let wanted = |rule: &&QuotaRule| {
-        scope.admits("uuid", &rule.id.to_string())
-            && scope.admits("volume.uuid", &rule.volume.to_string())
+        scope.admits("uuid", rule.id)
+            && scope.admits("volume.uuid", rule.volume)
             && cluster.volumes.contains_key(&rule.volume)
     };
     Ok(cluster.quota_rules.values().filter(wanted).map(|rule| rule_record(cluster, rule)).collect())
@@ -123,8 +123,7 @@ fn rule_record(cluster: &Cluster, rule: &QuotaRule) -> Value {
 }
 
 fn reports(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    let volumes =
-        cluster.volumes.values().filter(|volume| scope.admits("volume.uuid", &volume.id.to_string()));
+    let volumes = cluster.volumes.values().filter(|volume| scope.admits("volume.uuid", volume.id));
     let of_volume = |volume| (1_u64..).zip(cluster.tree_reports(volume)).collect::<Vec<_>>();
     let all = volumes.flat_map(|volume| of_volume(volume.id));
     Ok(all.map(|(index, report)| report_record(cluster, index, &report)).collect())

@@ -53,9 +53,8 @@ pub(super) const SNAPSHOTS: Resource = Resource {
 
 fn snapshots(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
     let volume = require_volume(cluster, scope)?;
-    let wanted = |snapshot: &&Snapshot| {
-        scope.admits("uuid", &snapshot.id.to_string()) && scope.admits("name", &snapshot.name)
-    };
+    let wanted =
+        |snapshot: &&Snapshot| scope.admits("uuid", snapshot.id) && scope.admits("name", &snapshot.name);
     let all = cluster.snapshots_of(volume.id);
     Ok(all.into_iter().filter(wanted).map(|snapshot| record(cluster, volume, snapshot)).collect())
 }

@@ -56,9 +56,8 @@ pub(super) const SNAPSHOT_POLICIES: Resource = Resource {
 };
 
 fn policies(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    let wanted = |policy: &&SnapshotPolicy| {
-        scope.admits("uuid", &policy.id.to_string()) && scope.admits("name", &policy.name)
-    };
+    let wanted =
+        |policy: &&SnapshotPolicy| scope.admits("uuid", policy.id) && scope.admits("name", &policy.name);
     Ok(cluster.snapshot_policies.values().filter(wanted).map(|policy| record(cluster, policy)).collect())
 }
 
