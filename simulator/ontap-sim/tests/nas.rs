@@ -121,9 +121,8 @@ async fn a_clone_is_its_parents_snapshot_and_goes_its_own_way() {
     );
     assert_ne!(serials["records"][0]["serial_number"], bench.get(&lun).await["serial_number"]);
     // as long as the clone depends on it, neither snapshot nor parent go
-    let children =
-        format!("/api/storage/volumes?clone.parent_volume.name=p&clone.parent_snapshot.name=s&fields=name");
-    assert_eq!(bench.one(&children).await["clone"]["parent_snapshot"]["name"], "s");
+    let children = "/api/storage/volumes?clone.parent_volume.name=p&clone.parent_snapshot.name=s&fields=name";
+    assert_eq!(bench.one(children).await["clone"]["parent_snapshot"]["name"], "s");
     let (state, job) = bench.job(&bench.delete(&snapshot).await).await;
     assert_eq!((state.as_str(), &job["code"]), ("failure", &json!(1_638_555)));
     assert!(!job["message"].as_str().unwrap().contains(','), "clients split the message on commas");
