@@ -306,6 +306,20 @@ impl Volume {
         Ok(state.image.clone())
     }
 
+    /// For the store: as [`Volume::capture`], of several different volumes at one instant; `meanwhile`
+    /// runs while nothing changes. Who calls it holds the store's lock: two such calls at once could
+    /// wait for each other.
+    pub(crate) fn capture_all<T>(
+        volumes: &[Self],
+        record: impl FnOnce() -> Result<(), BlockError>,
+        meanwhile: impl FnOnce() -> T,
+    ) -> Result<(Vec<Image>, T), BlockError> {
+        let states: Vec<_> = volumes.iter().map(|volume| volume.shared.state.read()).collect();
+        record()?;
+        let outcome = meanwhile();
+        Ok((states.iter().map(|state| state.image.clone()).collect(), outcome))
+    }
+
     /// For the store: gives the volume another content, or (`None`) takes it out of the journal.
     pub(crate) fn replace(
         &self,

@@ -265,7 +265,7 @@ fn carry_out(
     data: Option<&DataDir>,
 ) -> Result<(), CarryOutError> {
     let changes = cluster.take_changes();
-    planes.make(cluster, &changes)?;
+    planes.make(&changes)?;
     if let Some(data) = data
         && let Err(error) = cluster.dirty_rows().map_err(DataDirError::from).and_then(|rows| data.save(&rows))
     {

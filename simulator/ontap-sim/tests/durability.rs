@@ -111,7 +111,8 @@ async fn work(array: &Array, life: usize, worker: usize, answered: &std::sync::M
         answered.lock().unwrap().made(&path, made["records"][0]["serial_number"].to_string());
         if number % 3 == 2 {
             answered.lock().unwrap().doubtful.extend([name.clone(), path.clone()]);
-            let volume = format!("/api/storage/volumes/{}", record["uuid"].as_str().unwrap());
+            // Past the recovery queue, which keeps the content.
+            let volume = format!("/api/storage/volumes/{}?force=true", record["uuid"].as_str().unwrap());
             if array.call(Method::DELETE, &volume, Value::Null).await.is_some() {
                 answered.lock().unwrap().deleted([name, path]);
             }

@@ -1,16 +1,17 @@
 //! Where the contents of LUNs and volumes are: in memory, or in the data directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use blockstore::{Store, Volume as Content};
-use nfs_server::{Durability, FileTree, RootAttributes};
+use nfs_server::{Durability, FileTree};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::state::{Cluster, LunId, VolumeId};
+use super::copies::{CopyError, root_of, shape_tree};
+use crate::state::{Cluster, LunId, TreeShape, VolumeId};
 
 /// A content that cannot be made, found or removed. The words are for an operator.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum ContentError {
         #[source]
         source: nfs_server::StoreError,
     },
+    /// A snapshot or clone.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
     /// The directory of the trees.
     #[error("{} cannot be read or written", path.display())]
     Directory {
@@ -57,17 +61,23 @@ pub enum ContentError {
 }
 
 /// Where the contents are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Contents {
+    luns: Store,
     stored: Option<Stored>,
 }
 
 #[derive(Debug)]
 struct Stored {
     dir: PathBuf,
-    luns: Store,
     /// Trees of the last run that wait for being served.
     trees: BTreeMap<VolumeId, FileTree>,
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        Self { luns: Store::memory(), stored: None }
+    }
 }
 
 impl Contents {
@@ -84,10 +94,10 @@ impl Contents {
     pub fn in_directory(dir: &Path, cluster: &Cluster) -> Result<Self, ContentError> {
         let path = dir.join("luns");
         let luns = Store::open(&path).map_err(|source| ContentError::Luns { path: path.clone(), source })?;
-        let mut stored = Stored { dir: dir.to_owned(), luns, trees: BTreeMap::new() };
-        stored.adopt_luns(cluster)?;
+        let mut stored = Stored { dir: dir.to_owned(), trees: BTreeMap::new() };
+        stored.adopt_luns(&luns, cluster)?;
         stored.adopt_trees(cluster)?;
-        Ok(Self { stored: Some(stored) })
+        Ok(Self { luns, stored: Some(stored) })
     }
 
     /// Where the tree of a volume is kept; nowhere in memory.
@@ -104,25 +114,23 @@ impl Contents {
     ///
     /// # Errors
     /// [`ContentError`] when none can be made.
-    pub fn tree(
-        &mut self,
-        volume: VolumeId,
-        capacity: u64,
-        root: RootAttributes,
-    ) -> Result<FileTree, ContentError> {
-        let Some(stored) = &mut self.stored else { return Ok(FileTree::new(capacity, root)) };
-        if let Some(tree) = stored.trees.remove(&volume) {
-            // The last process may have died between the decision to resize and the resizing.
-            if tree.capacity() != capacity
-                && let Err(error) = tree.resize(capacity)
-            {
-                warn!(%volume, %error, "the file tree keeps its size");
+    pub fn tree(&mut self, volume: VolumeId, shape: TreeShape) -> Result<FileTree, ContentError> {
+        let (capacity, root) = (shape.capacity, root_of(shape));
+        let kept = self.stored.as_mut().and_then(|stored| stored.trees.remove(&volume));
+        let tree = match (kept, &self.stored) {
+            (Some(kept), _) => kept,
+            (None, None) => FileTree::new(capacity, root),
+            (None, Some(stored)) => {
+                let path = stored.tree_path(volume);
+                FileTree::create_in(&path, Self::durability(), capacity, root)
+                    .map_err(|source| ContentError::Tree { path, source })?
             }
-            return Ok(tree);
+        };
+        // The last process may have died between the decision to change a tree and the change.
+        if let Err(error) = shape_tree(&tree, None, shape) {
+            warn!(%volume, %error, "the file tree keeps its shape");
         }
-        let path = stored.tree_path(volume);
-        FileTree::create_in(&path, Self::durability(), capacity, root)
-            .map_err(|source| ContentError::Tree { path, source })
+        Ok(tree)
     }
 
     /// The content of a LUN: that of the last run, or a new one that reads as zero.
@@ -130,19 +138,20 @@ impl Contents {
     /// # Errors
     /// [`ContentError`] when none can be made.
     pub fn lun(&self, lun: LunId, size: u64) -> Result<Content, ContentError> {
-        let Some(stored) = &self.stored else { return Ok(Content::new(size)) };
-        if let Some(content) = stored.luns.find(store_id(lun)) {
+        if let Some(content) = self.luns.find(store_id(lun)) {
             if content.size() != size {
                 content.resize(size);
             }
             return Ok(content);
         }
-        stored.luns.create(store_id(lun), size).map_err(|source| stored.luns_error(source))
+        let path = || self.stored.as_ref().map(Stored::luns_path).unwrap_or_default();
+        let made = self.luns.create(store_id(lun), size);
+        made.map_err(|source| ContentError::Luns { path: path(), source })
     }
 
-    /// The store of the LUNs, for clones within it; none in memory.
-    pub fn store(&self) -> Option<&Store> {
-        self.stored.as_ref().map(|stored| &stored.luns)
+    /// The store of the LUNs, for snapshots and clones within it.
+    pub fn store(&self) -> &Store {
+        &self.luns
     }
 
     /// Removes the tree of a volume that nobody serves any more. What stays is removed by the next
@@ -159,8 +168,7 @@ impl Contents {
 
     /// Removes the content of a LUN. What stays is removed by the next start.
     pub fn remove_lun(&self, lun: LunId) {
-        let Some(stored) = &self.stored else { return };
-        match stored.luns.remove(store_id(lun)) {
+        match self.luns.remove(store_id(lun)) {
             Ok(()) | Err(blockstore::StoreError::NoVolume { .. }) => {}
             Err(error) => warn!(%lun, %error, "the content of a deleted LUN stays until the next start"),
         }
@@ -181,20 +189,18 @@ impl Stored {
         self.dir.join("volumes").join(volume.to_string())
     }
 
-    fn luns_error(&self, source: blockstore::StoreError) -> ContentError {
-        ContentError::Luns { path: self.luns_path(), source }
-    }
-
-    fn adopt_luns(&self, cluster: &Cluster) -> Result<(), ContentError> {
-        for id in self.luns.list() {
+    fn adopt_luns(&self, luns: &Store, cluster: &Cluster) -> Result<(), ContentError> {
+        let failed = |source| ContentError::Luns { path: self.luns_path(), source };
+        let named: BTreeSet<_> = cluster.kept_luns().map(|lun| lun.id).collect();
+        for id in luns.list() {
             let lun = LunId(Uuid::from_u128(id.0));
-            if !cluster.luns.contains_key(&lun) {
+            if !named.contains(&lun) {
                 info!(%lun, "the content of a LUN that there is not is removed");
-                self.luns.remove(id).map_err(|source| self.luns_error(source))?;
+                luns.remove(id).map_err(failed)?;
             }
         }
-        let missing = cluster.luns.values().find(|lun| self.luns.find(store_id(lun.id)).is_none());
-        missing.map_or(Ok(()), |lun| {
+        let mut kept = cluster.kept_luns();
+        kept.find(|lun| luns.find(store_id(lun.id)).is_none()).map_or(Ok(()), |lun| {
             let what = format!("LUN {} ({})", lun.path, lun.id);
             Err(ContentError::Missing { what, path: self.luns_path() })
         })
@@ -204,18 +210,19 @@ impl Stored {
         let trees = self.dir.join("volumes");
         let unusable = |source| ContentError::Directory { path: trees.clone(), source };
         fs::create_dir_all(&trees).map_err(unusable)?;
+        let named_volumes: BTreeSet<_> = cluster.kept_volumes().map(|volume| volume.id).collect();
         for entry in fs::read_dir(&trees).map_err(unusable)? {
             let entry = entry.map_err(unusable)?;
             let named = entry.file_name().to_str().and_then(|name| name.parse().ok()).map(VolumeId);
             // What is not named like a volume is not ours.
             if let Some(volume) = named
-                && !cluster.volumes.contains_key(&volume)
+                && !named_volumes.contains(&volume)
             {
                 info!(%volume, "the files of a volume that there is not are removed");
                 fs::remove_dir_all(entry.path()).map_err(unusable)?;
             }
         }
-        for volume in cluster.volumes.values() {
+        for volume in cluster.kept_volumes() {
             let path = self.tree_path(volume.id);
             if !path.is_dir() {
                 let what = format!("volume {} ({})", volume.name, volume.id);

@@ -5,6 +5,7 @@
 //! identifiers.
 
 mod contents;
+mod copies;
 mod happenings;
 mod lifs;
 #[cfg(test)]
@@ -21,10 +22,9 @@ use iscsi_target::{
     SessionInfo, Target, Visibility,
 };
 use levers::{EventLog, Levers};
-use nfs_server::{Export, FileTree, LifError, MountedClient, NfsServer, RootAttributes};
+use nfs_server::{Export, FileTree, LifError, MountedClient, NfsServer, NfsVersions, Quota, RootAttributes};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
-use tracing::warn;
 
 pub use self::contents::{ContentError, Contents};
 pub use self::happenings::{PowerCutError, PowerLost};
@@ -121,6 +121,19 @@ impl Usage for Meter {
         self.0.lock().trees.get(&volume).map_or(0, FileTree::used)
     }
 
+    fn by_snapshots(&self, volume: VolumeId) -> u64 {
+        self.0.lock().trees.get(&volume).map_or(0, FileTree::snapshot_used)
+    }
+
+    fn inodes(&self, volume: VolumeId) -> u64 {
+        self.0.lock().trees.get(&volume).map_or(0, FileTree::inodes)
+    }
+
+    fn by_qtree(&self, volume: VolumeId, name: &str) -> (u64, u64) {
+        let served = self.0.lock();
+        served.trees.get(&volume).and_then(|tree| tree.qtree_used(name).ok()).unwrap_or((0, 0))
+    }
+
     fn by_lun(&self, lun: LunId) -> u64 {
         self.0.lock().luns.get(&lun).map_or(0, |disk| disk.content.allocated())
     }
@@ -129,6 +142,8 @@ impl Usage for Meter {
 #[derive(Debug, Default)]
 struct Served {
     contents: Contents,
+    /// ALUA target port group of each node.
+    groups: BTreeMap<NodeId, u16>,
     nfs: BTreeMap<SvmId, NfsServer>,
     trees: BTreeMap<VolumeId, FileTree>,
     targets: BTreeMap<SvmId, TargetState>,
@@ -173,7 +188,8 @@ impl DataPlanes {
         levers: &Levers,
     ) -> Result<Self, BringUpError> {
         let iscsi = IscsiServer::with_levers(events.clone(), levers.clone());
-        let mut served = Served { contents, ..Served::default() };
+        let groups = cluster.nodes.keys().map(|node| (*node, group_of(cluster, *node))).collect();
+        let mut served = Served { contents, groups, ..Served::default() };
         for svm in cluster.svms.values() {
             served.create_svm(svm.id, &svm.name, events, levers);
         }
@@ -218,10 +234,10 @@ impl DataPlanes {
     ///
     /// # Errors
     /// [`ContentError`]; nothing was made then.
-    pub fn make(&self, cluster: &Cluster, changes: &[DataPlaneChange]) -> Result<(), ContentError> {
+    pub fn make(&self, changes: &[DataPlaneChange]) -> Result<(), ContentError> {
         let mut served = self.served.lock();
         for (done, change) in changes.iter().enumerate() {
-            if let Err(error) = served.make(cluster, change) {
+            if let Err(error) = served.make(change) {
                 changes.iter().take(done).rev().for_each(|change| served.unmake(change));
                 return Err(error);
             }
@@ -349,20 +365,25 @@ impl Served {
         });
     }
 
-    fn make(&mut self, cluster: &Cluster, change: &DataPlaneChange) -> Result<(), ContentError> {
+    fn make(&mut self, change: &DataPlaneChange) -> Result<(), ContentError> {
         match change {
-            DataPlaneChange::CreateTree { volume, capacity, uid, gid, mode } => {
-                let root = RootAttributes { mode: *mode, uid: *uid, gid: *gid };
-                let tree = self.contents.tree(*volume, *capacity, root)?;
+            DataPlaneChange::CreateTree { volume, shape } => {
+                let tree = self.contents.tree(*volume, *shape)?;
                 self.trees.insert(*volume, tree);
+            }
+            DataPlaneChange::CloneTree { volume, parent, snapshot, shape } => {
+                self.clone_tree(*volume, *parent, snapshot, *shape)?;
+            }
+            DataPlaneChange::TakeSnapshot { volume, snapshot, name, luns } => {
+                self.take_snapshot(*volume, *snapshot, name, luns)?;
             }
             DataPlaneChange::CreateLun { lun, serial, size, unmap, optimised, .. } => {
                 let content = self.contents.lun(*lun, *size)?;
-                if self.armed {
-                    content.arm_power_cut();
-                }
-                let optimised = group_of(cluster, *optimised);
-                self.luns.insert(*lun, Disk { content, serial: *serial, unmap: *unmap, optimised });
+                self.put_disk(*lun, content, (*serial, *unmap, *optimised));
+            }
+            DataPlaneChange::CloneLun { lun, serial, size, unmap, optimised, source, snapshot, .. } => {
+                let content = self.cloned_content(*lun, *source, *snapshot, *size)?;
+                self.put_disk(*lun, content, (*serial, *unmap, *optimised));
             }
             _ => {}
         }
@@ -371,8 +392,15 @@ impl Served {
 
     fn unmake(&mut self, change: &DataPlaneChange) {
         match change {
-            DataPlaneChange::CreateTree { volume, .. } => self.remove_tree(*volume),
-            DataPlaneChange::CreateLun { lun, .. } => self.remove_lun(*lun),
+            DataPlaneChange::CreateTree { volume, .. } | DataPlaneChange::CloneTree { volume, .. } => {
+                self.remove_tree(*volume);
+            }
+            DataPlaneChange::CreateLun { lun, .. } | DataPlaneChange::CloneLun { lun, .. } => {
+                self.remove_lun(*lun);
+            }
+            DataPlaneChange::TakeSnapshot { volume, snapshot, name, luns } => {
+                self.drop_snapshot(*volume, *snapshot, name, luns);
+            }
             _ => {}
         }
     }
@@ -390,14 +418,64 @@ impl Served {
     /// Applies one change; returns the SVM whose target must be put again.
     fn apply(&mut self, change: DataPlaneChange) -> Option<SvmId> {
         match change {
-            DataPlaneChange::CreateTree { .. } | DataPlaneChange::CreateLun { .. } => None,
-            DataPlaneChange::ResizeTree { volume, capacity } => {
-                if let Some(tree) = self.trees.get(&volume)
-                    && let Err(error) = tree.resize(capacity)
-                {
-                    warn!(?error, capacity, "the file tree keeps its size");
+            DataPlaneChange::CreateTree { .. }
+            | DataPlaneChange::CloneTree { .. }
+            | DataPlaneChange::TakeSnapshot { .. }
+            | DataPlaneChange::CreateLun { .. } => None,
+            // What was seen before its LUN was there is seen now.
+            DataPlaneChange::CloneLun { svm, .. } => Some(svm),
+            DataPlaneChange::ReshapeTree { volume, before, after } => {
+                self.reshape_tree(volume, before, after);
+                None
+            }
+            DataPlaneChange::RenameSnapshot { volume, from, to } => {
+                self.rename_snapshot(volume, &from, &to);
+                None
+            }
+            DataPlaneChange::DropSnapshot { volume, snapshot, name, luns } => {
+                self.drop_snapshot(volume, snapshot, &name, &luns);
+                None
+            }
+            DataPlaneChange::RestoreTree { volume, name } => {
+                self.restore_tree(volume, &name);
+                None
+            }
+            DataPlaneChange::CreateQtree { volume, id, name, mode, uid, gid } => {
+                self.administer(volume, |tree| {
+                    tree.create_qtree(id, &name, RootAttributes { mode, uid, gid })
+                });
+                None
+            }
+            DataPlaneChange::RenameQtree { volume, from, to } => {
+                self.administer(volume, |tree| tree.rename_qtree(&from, &to));
+                None
+            }
+            DataPlaneChange::SetQtreeRoot { volume, name, mode, uid, gid } => {
+                self.administer(volume, |tree| tree.set_qtree_root(&name, RootAttributes { mode, uid, gid }));
+                None
+            }
+            DataPlaneChange::RemoveQtree { volume, name } => {
+                self.administer(volume, |tree| tree.remove_qtree(&name));
+                None
+            }
+            DataPlaneChange::SetQuota { volume, qtree, bytes, files } => {
+                self.administer(volume, |tree| tree.set_quota(&qtree, Quota { bytes, files }));
+                None
+            }
+            DataPlaneChange::NfsVersions { svm, v3, v4_0, v4_1 } => {
+                if let Some(server) = self.nfs.get(&svm) {
+                    server.set_versions(NfsVersions { v3, v4_0, v4_1, v4_2: v4_1 });
                 }
                 None
+            }
+            DataPlaneChange::RestoreLun { svm, lun, snapshot, serial, unmap, optimised } => {
+                let content = self.restored_content(lun, snapshot)?;
+                self.put_disk(lun, content, (serial, unmap, optimised));
+                Some(svm)
+            }
+            DataPlaneChange::Reoptimise { svm, lun, optimised } => {
+                self.luns.get_mut(&lun)?.optimised = self.groups.get(&optimised).copied().unwrap_or(1);
+                Some(svm)
             }
             DataPlaneChange::RemoveTree { volume } => {
                 self.remove_tree(volume);
@@ -462,6 +540,15 @@ impl Served {
             | DataPlaneChange::LowerLif { .. }
             | DataPlaneChange::MoveLif { .. } => None,
         }
+    }
+
+    /// Puts a LUN behind the targets; what it calls itself, whether it can unmap, and its node.
+    fn put_disk(&mut self, lun: LunId, content: Content, (serial, unmap, optimised): (Serial, bool, NodeId)) {
+        if self.armed {
+            content.arm_power_cut();
+        }
+        let optimised = self.groups.get(&optimised).copied().unwrap_or(1);
+        self.luns.insert(lun, Disk { content, serial, unmap, optimised });
     }
 
     /// The logical units of a target: one entry for each number a LUN has, with those who see it so.

@@ -33,7 +33,7 @@ async fn brought_up() -> (Cluster, DataPlanes) {
             .await
             .unwrap();
     let changes = cluster.take_changes();
-    planes.make(&cluster, &changes).unwrap();
+    planes.make(&changes).unwrap();
     planes.apply(changes);
     (cluster, planes)
 }
@@ -44,7 +44,7 @@ fn post(cluster: &mut Cluster, planes: &DataPlanes, path: &str, body: Value) {
     let answer = answer(cluster, &call);
     assert_eq!(answer.status, 201, "{}", answer.body);
     let changes = cluster.take_changes();
-    planes.make(cluster, &changes).unwrap();
+    planes.make(&changes).unwrap();
     planes.apply(changes);
 }
 

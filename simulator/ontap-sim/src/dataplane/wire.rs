@@ -47,7 +47,10 @@ fn wire_rule(policy: &str, index: u32, rule: &ExportRule) -> Option<WireRule> {
         ro: wire_flavours(&rule.ro),
         rw: wire_flavours(&rule.rw),
         superuser: wire_flavours(&rule.superuser),
-        anonymous_uid: rule.anonymous_user.parse().unwrap_or(NOBODY),
+        anonymous_uid: match rule.anonymous_user.as_str() {
+            "root" => 0,
+            user => user.parse().unwrap_or(NOBODY),
+        },
     })
 }
 

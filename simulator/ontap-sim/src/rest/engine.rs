@@ -10,7 +10,7 @@ use super::query::Query;
 use super::resource::{Records, Resource, Scope};
 use super::resources;
 use super::select::Selection;
-use super::value::without_nulls;
+use super::value::{underscored, without_nulls};
 use crate::state::{Cluster, JobId, Phase, Refusal, SvmId};
 
 /// The methods the API knows.
@@ -117,15 +117,17 @@ fn try_answer(cluster: &mut Cluster, call: &Call) -> Result<Answer, Refusal> {
     if !leads_through_own(cluster, &scope) {
         return Err((resource.missing)());
     }
+    let commanded = resource.is_command().then(|| underscored(&call.body));
+    let body = commanded.as_ref().unwrap_or(&call.body);
     let on_instance = !scope.keys.is_empty() || resource.is_single();
     match (call.method, resource) {
         (Method::Get, resource) if resource.is_listed() && on_instance => instance(cluster, &scope),
         (Method::Get, resource) if resource.is_listed() => collection(cluster, &scope, &call.query),
         (Method::Post, Resource { create: Some(_), .. }) if scope.keys.is_empty() => {
-            create(cluster, &scope, &call.body)
+            create(cluster, &scope, body)
         }
         (Method::Patch, Resource { modify: Some(modify), .. }) => {
-            let body = Body::records(&call.body)?.into_iter().next();
+            let body = Body::records(body)?.into_iter().next();
             let body = body.ok_or_else(|| Refusal::request(2, "The request body has no record"))?;
             let body = body.with_names(resource.modifiable);
             body.admit(resource.modifiable, |field| resource.knows(field))?;

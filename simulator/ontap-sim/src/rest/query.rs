@@ -108,6 +108,11 @@ impl Query {
         }
     }
 
+    /// The value of the parameter `name` of this call.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.flags.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
     /// Whether a record whose `field` has `value` can match at all: lets a resource skip building
     /// records that cannot.
     pub(super) fn admits(&self, field: &str, value: String) -> bool {

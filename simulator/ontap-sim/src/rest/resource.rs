@@ -100,6 +100,11 @@ impl Resource {
         self.list.is_some() || self.stream.is_some()
     }
 
+    /// Whether it is a command of the cluster shell, where `-` and `_` are the same.
+    pub(super) fn is_command(&self) -> bool {
+        self.path.starts_with("private/cli/")
+    }
+
     /// The parents and the key in a path, if it is a path of this resource.
     pub(super) fn match_path(&self, segments: &[String]) -> Option<(Vec<String>, Vec<String>)> {
         let pattern: Vec<_> = self.path.split('/').collect();
@@ -112,7 +117,7 @@ impl Resource {
         for (expected, given) in pattern.iter().zip(own) {
             if expected.starts_with('{') {
                 parents.push(given.clone());
-            } else if expected != given {
+            } else if expected != given && !(self.is_command() && *expected == given.replace('_', "-")) {
                 return None;
             }
         }

@@ -71,7 +71,36 @@ fn furnished() -> Cluster {
     let patched =
         call(&mut cluster, Method::Patch, "/api/storage/volumes?name=alpha&return_timeout=15", junction);
     assert_eq!(patched.status, 200, "{}", patched.body);
+    furnish_volumes(&mut cluster);
     cluster
+}
+
+/// A snapshot, a qtree with a quota that is on, and a volume in the recovery queue.
+fn furnish_volumes(cluster: &mut Cluster) {
+    let alpha = volume_named(cluster, "alpha");
+    let snapshots = format!("/api/storage/volumes/{alpha}/snapshots?return_timeout=15");
+    let target = json!({ "name": "q", "volume.name": "alpha", "svm.name": "svm1" });
+    let limit = json!({ "type": "tree", "qtree.name": "q", "volume.name": "alpha", "svm.name": "svm1",
+        "space.hard_limit": 4096 });
+    for (path, body) in [
+        (snapshots.as_str(), json!({ "name": "s" })),
+        ("/api/storage/qtrees?return_timeout=15", target),
+        ("/api/storage/quota/rules?return_timeout=15", limit),
+    ] {
+        let made = call(cluster, Method::Post, path, body);
+        assert_eq!(made.status, 201, "{path}: {}", made.body);
+    }
+    let path = format!("/api/storage/volumes/{alpha}?return_timeout=15");
+    let patched = call(cluster, Method::Patch, &path, json!({ "quota.enabled": true }));
+    assert_eq!(patched.status, 200, "{}", patched.body);
+    let deleted = volume(cluster, "deleted", "20MB");
+    let path = format!("/api/storage/volumes/{deleted}?return_timeout=15");
+    assert_eq!(call(cluster, Method::Delete, &path, Value::Null).status, 200);
+}
+
+fn volume_named(cluster: &mut Cluster, name: &str) -> String {
+    let found = get(cluster, &format!("/api/storage/volumes?name={name}"));
+    found["records"][0]["uuid"].as_str().unwrap().to_owned()
 }
 
 #[test]
@@ -378,9 +407,11 @@ fn every_field_that_is_shown_is_in_the_schema() {
     let lun = get(&mut cluster, "/api/protocols/san/lun-maps")["records"][0].clone();
     let parents =
         [lun["lun"]["uuid"].as_str().unwrap().to_owned(), lun["igroup"]["uuid"].as_str().unwrap().to_owned()];
+    let alpha = volume_named(&mut cluster, "alpha");
     for resource in resources::ALL.iter().filter(|resource| resource.list.is_some()) {
         let path = resource
             .path
+            .replace("{volume.uuid}", &alpha)
             .replace("{lun.uuid}", &parents[0])
             .replace("{igroup.uuid}", &parents[1])
             .replace("{uuid}", &parents[0])
@@ -471,8 +502,13 @@ fn any_target() -> impl Strategy<Value = String> {
     let map = get(&mut cluster, "/api/protocols/san/lun-maps")["records"][0].clone();
     let (lun, igroup) = (map["lun"]["uuid"].as_str().unwrap(), map["igroup"]["uuid"].as_str().unwrap());
     let mut targets = Vec::new();
+    let alpha = volume_named(&mut cluster, "alpha");
     for resource in resources::ALL {
-        let path = resource.path.replace("{lun.uuid}", lun).replace("{igroup.uuid}", igroup);
+        let path = resource
+            .path
+            .replace("{volume.uuid}", &alpha)
+            .replace("{lun.uuid}", lun)
+            .replace("{igroup.uuid}", igroup);
         let path = format!("/api/{}", path.replace("{policy.id}", "1"));
         let path = path.replace("tables/{name}", "tables/volume");
         if resource.list.is_some() && !path.contains('{') {

@@ -86,3 +86,13 @@ pub(crate) fn size_from_text(text: &str) -> Option<i128> {
     };
     number.parse::<i128>().ok()?.checked_mul(1_i128 << shift)
 }
+
+/// With `_` for `-` in the names of its members: parameters of commands are written both ways.
+pub(super) fn underscored(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => Value::Object(
+            members.iter().map(|(name, member)| (name.replace('-', "_"), member.clone())).collect(),
+        ),
+        other => other.clone(),
+    }
+}

@@ -7,11 +7,15 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::export::{ExportPolicy, ExportRule, Flavours};
+use super::features::Features;
 use super::lif::LifSpec;
+use super::nfs::NfsPatch;
 use super::svm::{SvmPatch, is_svm_name};
-use super::volume::{Guarantee, SecurityStyle, Volume};
+use super::volume::{Guarantee, Kind, SecurityStyle, Style, Volume};
 use super::{About, Aggregate, AggregateId, Cluster, DataPlaneChange, Media, Node, NodeId, SvmId, VolumeId};
 
+/// Volumes are numbered from the next one.
+const FIRST_MSID: u32 = 1024;
 /// Usable size of each aggregate.
 const AGGREGATE_SIZE: u64 = 16 << 40;
 
@@ -87,6 +91,7 @@ impl Cluster {
             model: "SIMBOX".into(),
             ..About::default()
         };
+        *cluster.last_msid.edit() = FIRST_MSID;
         cluster.boot_nodes();
         let owners: Vec<_> = cluster.nodes.keys().copied().collect();
         for ((name, media), node) in [("aggr1", Media::Ssd), ("aggr2", Media::Hdd)].into_iter().zip(owners) {
@@ -98,6 +103,7 @@ impl Cluster {
         cluster.create_cluster_policies();
         cluster.create_builtin_schedules();
         cluster.create_builtin_qos_policies();
+        cluster.boot_snapshot_policies();
         let svm = cluster.boot_svm(&blueprint.svm, &blueprint.default_export_clients)?;
         cluster.boot_lifs(svm, blueprint)?;
         Ok(cluster)
@@ -127,6 +133,9 @@ impl Cluster {
             self.create_export_rule(policy, None, rule)
                 .map_err(|_| BlueprintError::ClientMatch(client.clone()))?;
         }
+        let every = NfsPatch { v4_0: Some(true), v4_1: Some(true), ..NfsPatch::default() };
+        // A new SVM has no service yet: it cannot be refused.
+        let _made = self.create_nfs_service(id, every);
         Ok(id)
     }
 
@@ -149,9 +158,12 @@ impl Cluster {
             svm_name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let root = Volume {
             id: VolumeId(self.mint.uuid()),
+            msid: self.next_msid(),
             name: format!("{name}_root"),
             svm,
             aggregate,
+            style: Style::FlexVol,
+            kind: Kind::ReadWrite,
             size: 1 << 30,
             comment: String::new(),
             created: self.now,
@@ -169,14 +181,11 @@ impl Cluster {
             snapshot_directory: true,
             encrypted: false,
             tiering: "none".into(),
+            origin: None,
+            moved_to: None,
+            features: Features::default(),
         };
-        self.change(DataPlaneChange::CreateTree {
-            volume: root.id,
-            capacity: root.capacity(),
-            uid: root.uid,
-            gid: root.gid,
-            mode: root.mode,
-        });
+        self.change(DataPlaneChange::CreateTree { volume: root.id, shape: root.shape() });
         if let Some(policy) = self.policies.get(&root.policy).cloned() {
             self.change(DataPlaneChange::Export { svm, path: "/".into(), volume: root.id, policy });
         }

@@ -5,7 +5,24 @@ use super::export::ExportPolicy;
 use super::iscsi::Authentication;
 use super::lif::{Listening, Place};
 use super::lun::Serial;
-use super::{LifId, LunId, NodeId, SvmId, VolumeId};
+use super::{LifId, LunId, NodeId, SnapshotId, SvmId, VolumeId};
+
+/// What the file tree of a volume is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeShape {
+    /// Bytes, the snapshot reserve included.
+    pub capacity: u64,
+    /// Percent of the capacity kept for snapshots.
+    pub reserve_percent: u8,
+    /// Whether clients see `.snapshot`.
+    pub snapshots_visible: bool,
+    /// Permissions of its root directory, such as `0o755`.
+    pub mode: u32,
+    /// Owner of its root directory.
+    pub uid: u32,
+    /// Group of its root directory.
+    pub gid: u32,
+}
 
 /// One thing the data planes must do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,26 +31,180 @@ pub enum DataPlaneChange {
     CreateTree {
         /// The volume.
         volume: VolumeId,
-        /// Bytes its files may take.
-        capacity: u64,
-        /// Owner of its root directory.
-        uid: u32,
-        /// Group of its root directory.
-        gid: u32,
-        /// Permissions of its root directory, such as `0o755`.
-        mode: u32,
+        /// What it is like.
+        shape: TreeShape,
     },
-    /// A volume's files may take more, or less.
-    ResizeTree {
+    /// A volume's file tree is another size, or seen otherwise.
+    ReshapeTree {
         /// The volume.
         volume: VolumeId,
-        /// Bytes its files may take.
-        capacity: u64,
+        /// What it was like.
+        before: TreeShape,
+        /// What it is to be like.
+        after: TreeShape,
+    },
+    /// A volume begins as a snapshot of another.
+    CloneTree {
+        /// The clone.
+        volume: VolumeId,
+        /// The other.
+        parent: VolumeId,
+        /// Name of the snapshot.
+        snapshot: String,
+        /// What the clone is like, save its root directory, which is the parent's.
+        shape: TreeShape,
+    },
+    /// Keep a volume as it is, its files and these LUNs at one instant.
+    TakeSnapshot {
+        /// The volume.
+        volume: VolumeId,
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// Its name in `.snapshot`.
+        name: String,
+        /// LUNs in the volume.
+        luns: Vec<LunId>,
+    },
+    /// A snapshot has another name.
+    RenameSnapshot {
+        /// The volume.
+        volume: VolumeId,
+        /// Its name so far.
+        from: String,
+        /// Its name from now on.
+        to: String,
+    },
+    /// A snapshot is gone.
+    DropSnapshot {
+        /// The volume.
+        volume: VolumeId,
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// Its name.
+        name: String,
+        /// LUNs that were in it.
+        luns: Vec<LunId>,
+    },
+    /// A volume's files are what they were; later snapshots are gone already.
+    RestoreTree {
+        /// The volume.
+        volume: VolumeId,
+        /// Name of the snapshot.
+        name: String,
+    },
+    /// A LUN is what it was, and there again if it was gone.
+    RestoreLun {
+        /// Behind whose target.
+        svm: SvmId,
+        /// The LUN.
+        lun: LunId,
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// What it calls itself.
+        serial: Serial,
+        /// Whether it tells hosts that it can unmap.
+        unmap: bool,
+        /// The node whose portals are optimised.
+        optimised: NodeId,
+    },
+    /// A LUN exists that begins as another one, or as that one in a snapshot.
+    CloneLun {
+        /// Behind whose target.
+        svm: SvmId,
+        /// The LUN.
+        lun: LunId,
+        /// What it calls itself.
+        serial: Serial,
+        /// Bytes.
+        size: u64,
+        /// Whether it tells hosts that it can unmap.
+        unmap: bool,
+        /// The node whose portals are optimised.
+        optimised: NodeId,
+        /// The other LUN.
+        source: LunId,
+        /// The snapshot of it; as it is now when absent.
+        snapshot: Option<SnapshotId>,
+    },
+    /// The short way to a LUN is another.
+    Reoptimise {
+        /// Behind whose target.
+        svm: SvmId,
+        /// The LUN.
+        lun: LunId,
+        /// The node whose portals are optimised.
+        optimised: NodeId,
     },
     /// A volume is gone, with its files.
     RemoveTree {
         /// The volume.
         volume: VolumeId,
+    },
+    /// A qtree exists.
+    CreateQtree {
+        /// The volume.
+        volume: VolumeId,
+        /// Its number.
+        id: u32,
+        /// Its name.
+        name: String,
+        /// Permissions of its directory.
+        mode: u32,
+        /// Owner of its directory.
+        uid: u32,
+        /// Group of its directory.
+        gid: u32,
+    },
+    /// A qtree has another name.
+    RenameQtree {
+        /// The volume.
+        volume: VolumeId,
+        /// Its name so far.
+        from: String,
+        /// Its name from now on.
+        to: String,
+    },
+    /// The directory of a qtree has another mode or owner.
+    SetQtreeRoot {
+        /// The volume.
+        volume: VolumeId,
+        /// Its name.
+        name: String,
+        /// Permissions.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+    },
+    /// A qtree is gone, with its files.
+    RemoveQtree {
+        /// The volume.
+        volume: VolumeId,
+        /// Its name.
+        name: String,
+    },
+    /// A qtree has these limits; absent is none.
+    SetQuota {
+        /// The volume.
+        volume: VolumeId,
+        /// Name of the qtree.
+        qtree: String,
+        /// Bytes.
+        bytes: Option<u64>,
+        /// Files.
+        files: Option<u64>,
+    },
+    /// The SVM speaks these versions of NFS, and v4.2 with v4.1.
+    NfsVersions {
+        /// Whose service.
+        svm: SvmId,
+        /// NFS v3.
+        v3: bool,
+        /// NFS v4.0.
+        v4_0: bool,
+        /// NFS v4.1.
+        v4_1: bool,
     },
     /// A volume stands at a junction under these rules; replaces what was said of this path.
     Export {
@@ -150,6 +321,13 @@ impl DataPlaneChange {
     /// Whether it makes content. That is done before the state is made durable, everything else
     /// after: a death in between leaves content that nobody names, and never a name without content.
     pub fn makes_content(&self) -> bool {
-        matches!(self, Self::CreateTree { .. } | Self::CreateLun { .. })
+        matches!(
+            self,
+            Self::CreateTree { .. }
+                | Self::CloneTree { .. }
+                | Self::TakeSnapshot { .. }
+                | Self::CreateLun { .. }
+                | Self::CloneLun { .. }
+        )
     }
 }

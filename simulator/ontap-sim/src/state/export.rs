@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::qtree::QtreeTag;
 use super::table::Row;
 use super::volume::VolumeTag;
 use super::{Cluster, DataPlaneChange, Refusal, SvmId};
@@ -58,6 +59,14 @@ pub struct ExportRule {
     pub superuser: Flavours,
     /// User that others become.
     pub anonymous_user: String,
+    /// Whether set-user-id bits count.
+    pub allow_suid: bool,
+    /// Whether clients may make device nodes.
+    pub allow_devices: bool,
+    /// `restricted` or `unrestricted`: who may give files away.
+    pub chown_mode: String,
+    /// `fail` or `ignore`: what a change of UNIX permissions does under Windows security.
+    pub ntfs_unix_security: String,
 }
 
 impl ExportRule {
@@ -70,6 +79,10 @@ impl ExportRule {
             rw,
             superuser: Flavours::any(),
             anonymous_user: "65534".into(),
+            allow_suid: true,
+            allow_devices: true,
+            chown_mode: "restricted".into(),
+            ntfs_unix_security: "fail".into(),
         }
     }
 
@@ -140,6 +153,66 @@ impl Cluster {
         Ok(id)
     }
 
+    /// Changes a policy: its name, and all of its rules.
+    ///
+    /// # Errors
+    /// A [`Refusal`] for a bad rule or name, a name in use (1), and another name of the default policy
+    /// (1703948, not verified against an array).
+    pub fn modify_export_policy(
+        &mut self,
+        id: u64,
+        name: Option<String>,
+        rules: Option<Vec<ExportRule>>,
+    ) -> Result<(), Refusal> {
+        let mut after = self.policies.get(&id).ok_or_else(Refusal::no_entry)?.clone();
+        if let Some(name) = name.filter(|name| *name != after.name) {
+            if after.name == "default" {
+                return Err(Refusal::conflict(1_703_948, "The default export policy cannot be renamed"));
+            }
+            if name.is_empty() || name.len() > 256 || name.contains(['/', ' ']) {
+                return Err(Refusal::invalid("name", &name));
+            }
+            if self.find_policy_named(after.svm, &name).is_some() {
+                return Err(Refusal::conflict(1, "duplicate entry").about("name"));
+            }
+            after.name = name;
+        }
+        if let Some(rules) = rules {
+            for rule in &rules {
+                check(rule)?;
+            }
+            after.rules = (1..).zip(rules).collect();
+        }
+        self.policies.insert(id, after);
+        self.republish_policy(id);
+        Ok(())
+    }
+
+    /// Changes the rule at `index`, and moves it to `new_index`.
+    ///
+    /// # Errors
+    /// A [`Refusal`] (code 4) when there is none at `index`; for a bad rule.
+    pub fn modify_export_rule(
+        &mut self,
+        id: u64,
+        index: u32,
+        rule: ExportRule,
+        new_index: Option<u32>,
+    ) -> Result<(), Refusal> {
+        check(&rule)?;
+        let mut after = self.policies.get(&id).ok_or_else(Refusal::no_entry)?.clone();
+        after.rules.remove(&index).ok_or_else(Refusal::no_entry)?;
+        let mut place = new_index.unwrap_or(index);
+        let mut displaced = after.rules.insert(place, rule);
+        while let Some(rule) = displaced {
+            place = place.saturating_add(1);
+            displaced = after.rules.insert(place, rule);
+        }
+        self.policies.insert(id, after);
+        self.republish_policy(id);
+        Ok(())
+    }
+
     /// Removes a policy.
     ///
     /// # Errors
@@ -153,6 +226,12 @@ impl Cluster {
             return Err(Refusal::conflict(
                 1_703_945,
                 format!("Export policy \"{}\" is in use by volume \"{}\"", policy.name, volume.name),
+            ));
+        }
+        if let Some(qtree) = self.qtrees.find(&QtreeTag::Under(id)) {
+            return Err(Refusal::conflict(
+                1_703_953,
+                format!("Export policy \"{}\" is in use by qtree \"{}\"", policy.name, qtree.name),
             ));
         }
         self.policies.remove(&id);

@@ -333,11 +333,21 @@ impl Cluster {
         let luns: Vec<_> = self.luns.tagged(&LunTag::In(volume)).map(|lun| lun.id).collect();
         for id in luns {
             let Some(mut lun) = self.luns.get_mut(&id) else { continue };
-            lun.path = format!("/vol/{name}/{}", lun.logical_unit());
+            lun.path = super::snapshot::path_in(&name, &lun.path);
         }
     }
 
-    fn require_volume_of_path(&self, svm: SvmId, path: &str) -> Result<&Volume, Refusal> {
+    /// The volume has moved: the short way to its LUNs is another.
+    pub(super) fn reoptimise_luns_of(&mut self, volume: VolumeId) {
+        let Some(volume) = self.volumes.get(&volume) else { return };
+        let (id, svm, optimised) = (volume.id, volume.svm, self.optimised_node(volume));
+        let luns = self.luns.tagged(&LunTag::In(id));
+        let changes: Vec<_> =
+            luns.map(|lun| DataPlaneChange::Reoptimise { svm, lun: lun.id, optimised }).collect();
+        self.changes.extend(changes);
+    }
+
+    pub(super) fn require_volume_of_path(&self, svm: SvmId, path: &str) -> Result<&Volume, Refusal> {
         let mut parts = path.strip_prefix("/vol/").unwrap_or_default().split('/');
         let (volume, unit, more) = (parts.next(), parts.next(), parts.next());
         let (Some(volume), Some(unit), None) = (volume, unit, more) else {
@@ -358,7 +368,7 @@ impl Cluster {
     /// Whether the volume has room for `size` more reserved bytes; `held` the LUN has already. A thin
     /// LUN may be larger than its volume (overcommitment is the administrator's choice), a thick one
     /// may not. The number is not verified against an array.
-    fn admit_reservation(&self, volume: &Volume, size: u64, held: u64) -> Result<(), Refusal> {
+    pub(super) fn admit_reservation(&self, volume: &Volume, size: u64, held: u64) -> Result<(), Refusal> {
         let reserved = self.luns.total(&LunTag::In(volume.id));
         let free = volume.capacity().saturating_sub(reserved.saturating_sub(held));
         if size <= free {
@@ -368,11 +378,11 @@ impl Cluster {
         Err(Refusal::conflict(5_374_893, message).about("space.size"))
     }
 
-    fn optimised_node(&self, volume: &Volume) -> NodeId {
+    pub(super) fn optimised_node(&self, volume: &Volume) -> NodeId {
         self.owner_of(volume).map_or(NodeId(uuid::Uuid::nil()), |node| node.id)
     }
 
-    fn mint_serial(&mut self) -> Serial {
+    pub(super) fn mint_serial(&mut self) -> Serial {
         loop {
             let serial = Serial(self.mint.serial());
             if self.luns.count(&LunTag::Serial(serial)) == 0 {
@@ -382,7 +392,7 @@ impl Cluster {
     }
 }
 
-fn admit_size(size: u64) -> Result<u64, Refusal> {
+pub(super) fn admit_size(size: u64) -> Result<u64, Refusal> {
     if size < MINIMUM_SIZE {
         return Err(Refusal::request(5_374_125, "The LUN size is too small").about("space.size"));
     }

@@ -12,22 +12,31 @@ pub mod account;
 pub mod aggregate;
 mod boot;
 mod change;
+pub mod clone;
 pub mod export;
+pub mod features;
 pub mod igroup;
 pub mod iscsi;
 pub mod job;
 pub mod lif;
 pub mod lun;
+pub mod lun_clone;
 pub mod lun_map;
 mod mint;
 pub mod network;
+pub mod nfs;
 pub mod nvme;
 pub mod peer;
 pub mod qos;
+pub mod qtree;
+pub mod quota;
+pub mod recovery;
 mod refusal;
 mod revive;
 pub mod role;
 pub mod schedule;
+pub mod snapshot;
+pub mod snapshot_policy;
 pub mod svm;
 pub mod table;
 #[cfg(test)]
@@ -43,7 +52,7 @@ use uuid::Uuid;
 
 pub use aggregate::{Aggregate, Media};
 pub use boot::{Blueprint, BlueprintError, LifBlueprint};
-pub use change::DataPlaneChange;
+pub use change::{DataPlaneChange, TreeShape};
 pub use lif::Lif;
 pub use refusal::{Phase, Refusal};
 pub use svm::Svm;
@@ -57,12 +66,18 @@ use lun::{Lun, LunTag};
 use lun_map::LunMap;
 use mint::Mint;
 use network::{BroadcastDomain, Ipspace, Route, Subnet};
+use nfs::NfsService;
 use nvme::{Namespace, Subsystem, SubsystemMap};
 use peer::{ClusterPeer, SvmPeer};
 use qos::QosPolicy;
+use qtree::Qtree;
+use quota::QuotaRule;
+use recovery::Deleted;
 use role::Role;
 use schedule::Schedule;
-use table::{Row, RowWrite, Single, Table, cluster};
+use snapshot::Snapshot;
+use snapshot_policy::SnapshotPolicy;
+use table::{Row, RowWrite, Single, Table, cluster, untagged};
 use volume::{Volume, VolumeTag};
 
 macro_rules! identifier {
@@ -98,6 +113,18 @@ identifier!(
 identifier!(
     /// Identifies a volume.
     VolumeId
+);
+identifier!(
+    /// Identifies a snapshot.
+    SnapshotId
+);
+identifier!(
+    /// Identifies a snapshot policy.
+    SnapshotPolicyId
+);
+identifier!(
+    /// Identifies a quota rule.
+    QuotaRuleId
 );
 identifier!(
     /// Identifies a LUN.
@@ -177,6 +204,7 @@ impl std::str::FromStr for Version {
         }
     }
 }
+untagged!(SnapshotPolicy, NfsService);
 
 /// Rows of few that are found by their name.
 macro_rules! named {
@@ -241,6 +269,20 @@ cluster! {
     policies: Table<u64, ExportPolicy>,
     /// Volumes.
     volumes: Table<VolumeId, Volume>,
+    /// The number of the last volume made.
+    last_msid: Single<u32>,
+    /// Snapshots of volumes.
+    snapshots: Table<SnapshotId, Snapshot>,
+    /// Snapshot policies.
+    snapshot_policies: Table<SnapshotPolicyId, SnapshotPolicy>,
+    /// Qtrees, by volume and number.
+    qtrees: Table<(VolumeId, u32), Qtree>,
+    /// Quota rules.
+    quota_rules: Table<QuotaRuleId, QuotaRule>,
+    /// NFS services.
+    nfs_services: Table<SvmId, NfsService>,
+    /// Deleted volumes.
+    recovery: Table<VolumeId, Deleted>,
     /// LUNs.
     luns: Table<LunId, Lun>,
     /// Initiator groups.
@@ -256,6 +298,15 @@ pub trait Usage: fmt::Debug + Send + Sync {
     /// Bytes that the files of a volume take.
     fn by_files(&self, volume: VolumeId) -> u64;
 
+    /// Bytes that the snapshots of a volume hold and its files no longer do.
+    fn by_snapshots(&self, volume: VolumeId) -> u64;
+
+    /// Files, directories and other inodes in a volume.
+    fn inodes(&self, volume: VolumeId) -> u64;
+
+    /// Bytes and files in a qtree, as its limits count them.
+    fn by_qtree(&self, volume: VolumeId, name: &str) -> (u64, u64);
+
     /// Bytes that the content of a LUN takes.
     fn by_lun(&self, lun: LunId) -> u64;
 }
@@ -264,6 +315,7 @@ impl Cluster {
     /// Tells the machine what time it is; everything made from now on bears this time.
     pub fn set_clock(&mut self, now: Timestamp) {
         self.now = now;
+        self.expire_deleted();
     }
 
     /// Tells the machine whom to ask what the data planes hold.
@@ -288,6 +340,22 @@ impl Cluster {
     /// Bytes that the LUN's content takes.
     pub fn used_by_lun(&self, lun: LunId) -> u64 {
         self.usage.as_ref().map_or(0, |usage| usage.by_lun(lun))
+    }
+
+    /// Files, directories and other inodes in the volume.
+    pub fn files_in_volume(&self, volume: VolumeId) -> u64 {
+        self.usage.as_ref().map_or(0, |usage| usage.inodes(volume))
+    }
+
+    /// Bytes that the volume's snapshots hold and its files no longer do.
+    pub fn used_by_snapshots(&self, volume: VolumeId) -> u64 {
+        self.usage.as_ref().map_or(0, |usage| usage.by_snapshots(volume))
+    }
+
+    fn next_msid(&mut self) -> u32 {
+        let last = self.last_msid.edit();
+        *last = last.saturating_add(1);
+        *last
     }
 
     /// Bytes that files and LUNs take in the volume.

@@ -5,20 +5,17 @@
 
 use std::collections::BTreeSet;
 
+use super::lun::Lun;
 use super::{Cluster, DataPlaneChange};
 
 impl Cluster {
     /// Asks the data planes for everything that the state says, as if it had just been decided.
     pub fn revive(&mut self) {
-        for volume in self.volumes.values() {
-            self.changes.push(DataPlaneChange::CreateTree {
-                volume: volume.id,
-                capacity: volume.capacity(),
-                uid: volume.uid,
-                gid: volume.gid,
-                mode: volume.mode,
-            });
-        }
+        let trees: Vec<_> = self
+            .kept_volumes()
+            .map(|volume| DataPlaneChange::CreateTree { volume: volume.id, shape: volume.shape() })
+            .collect();
+        self.changes.extend(trees);
         for volume in self.volumes.values() {
             if let Some(path) = &volume.junction
                 && let Some(policy) = self.policies.get(&volume.policy)
@@ -27,13 +24,16 @@ impl Cluster {
                 self.changes.push(DataPlaneChange::Export { svm, path, volume: volume.id, policy });
             }
         }
-        let luns: Vec<_> = self.luns.keys().copied().collect();
-        for lun in luns {
-            let made = self.luns.get(&lun).and_then(|lun| {
-                let volume = self.volumes.get(&lun.volume)?;
-                Some(self.made_lun(lun, volume))
-            });
-            self.changes.extend(made);
+        let volume_of = |lun: &Lun| {
+            let deleted = || self.recovery.get(&lun.volume).map(|deleted| &deleted.volume);
+            self.volumes.get(&lun.volume).or_else(deleted)
+        };
+        let luns: Vec<_> =
+            self.kept_luns().filter_map(|lun| Some(self.made_lun(lun, volume_of(lun)?))).collect();
+        self.changes.extend(luns);
+        let svms: Vec<_> = self.svms.keys().copied().collect();
+        for svm in svms {
+            self.publish_nfs_versions(svm);
         }
         let svms: Vec<_> = self.svms.keys().copied().collect();
         for svm in svms {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::iscsi::{IscsiService, IscsiServiceSpec};
+use super::nfs::NfsPatch;
 use super::{AggregateId, Cluster, DataPlaneChange, Refusal, SvmId};
 
 /// The longest name (ONTAP REST reference, `svm.name`).
@@ -129,6 +130,8 @@ pub struct SvmPatch {
     pub allowed: Vec<(Protocol, bool)>,
     /// Whether an iSCSI service is made with it, enabled or not.
     pub iscsi_enabled: Option<bool>,
+    /// Whether an NFS service is made with it, enabled or not.
+    pub nfs_enabled: Option<bool>,
     /// Whether an NVMe service is made with it, enabled or not.
     pub nvme_enabled: Option<bool>,
 }
@@ -166,7 +169,7 @@ impl Cluster {
             nvme: spec.nvme_enabled,
             created: self.now,
         };
-        let iscsi = spec.iscsi_enabled;
+        let (iscsi, nfs) = (spec.iscsi_enabled, spec.nfs_enabled);
         let mut svm = self.revised_svm(&blank, SvmPatch { name: None, ..spec })?;
         if svm.subtype == Subtype::DpDestination {
             svm.running = false;
@@ -177,6 +180,10 @@ impl Cluster {
         let policy = self.create_default_export_policy(id);
         self.create_root_volume(id, &name, root_on, policy);
         self.create_svm_administrator(id)?;
+        match nfs {
+            Some(_) => self.create_nfs_service(id, NfsPatch { enabled: nfs, ..NfsPatch::default() })?,
+            None => self.publish_nfs_versions(id),
+        }
         if let Some(enabled) = iscsi {
             self.create_iscsi_service(id, IscsiServiceSpec { enabled: Some(enabled), alias: None })?;
         }
@@ -193,13 +200,20 @@ impl Cluster {
         if let Some(name) = patch.name.as_deref().filter(|name| *name != before.name) {
             self.admit_svm_name(name)?;
         }
-        let iscsi = patch.iscsi_enabled;
+        let (iscsi, nfs) = (patch.iscsi_enabled, patch.nfs_enabled);
         let mut after = self.revised_svm(&before, patch)?;
         after.iscsi.clone_from(&before.iscsi);
         let toggled = before.running != after.running;
         self.svms.insert(id, after);
         if let Some(enabled) = iscsi {
             self.enable_iscsi(id, enabled)?;
+        }
+        if nfs.is_some() {
+            let patch = NfsPatch { enabled: nfs, ..NfsPatch::default() };
+            match self.nfs_services.contains_key(&id) {
+                true => self.modify_nfs_service(id, patch)?,
+                false => self.create_nfs_service(id, patch)?,
+            }
         }
         if toggled {
             self.raise_lifs_of(id);
@@ -225,6 +239,7 @@ impl Cluster {
         for lif in self.lifs_of(id) {
             self.delete_lif(lif)?;
         }
+        self.purge_all_deleted_of(id);
         self.forget_igroups_of(id);
         self.forget_root_volume_of(id);
         let policies: Vec<_> =
@@ -237,6 +252,7 @@ impl Cluster {
         let owned = self.qos_policies.values().filter(|policy| policy.svm == Some(id));
         let owned: Vec<_> = owned.map(|policy| policy.id).collect();
         owned.iter().for_each(|policy| drop(self.qos_policies.remove(policy)));
+        self.nfs_services.remove(&id);
         if svm.iscsi.is_some() {
             self.change(DataPlaneChange::RemoveTarget { svm: id });
         }
@@ -314,16 +330,14 @@ impl Cluster {
     fn forget_root_volume_of(&mut self, svm: SvmId) {
         let roots: Vec<_> =
             self.volumes.values().filter(|volume| volume.svm == svm).map(|volume| volume.id).collect();
-        for volume in roots {
-            let luns: Vec<_> =
-                self.luns.values().filter(|lun| lun.volume == volume).map(|lun| lun.id).collect();
-            for lun in luns {
-                self.luns.remove(&lun);
-                self.change(DataPlaneChange::RemoveLun { svm, lun });
+        for id in roots {
+            let inside: Vec<_> =
+                self.luns.values().filter(|lun| lun.volume == id).map(|lun| lun.id).collect();
+            let luns = inside.iter().filter_map(|lun| self.luns.remove(lun)).collect();
+            if let Some(volume) = self.volumes.remove(&id) {
+                self.change(DataPlaneChange::Unexport { svm, path: "/".into() });
+                self.release(&volume, luns);
             }
-            self.change(DataPlaneChange::Unexport { svm, path: "/".into() });
-            self.change(DataPlaneChange::RemoveTree { volume });
-            self.volumes.remove(&volume);
         }
     }
 }

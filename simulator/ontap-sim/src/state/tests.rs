@@ -6,7 +6,7 @@ use super::export::{ExportRule, Flavours};
 use super::igroup::{IgroupSpec, Initiator, Protocol};
 use super::iscsi::{Authentication, CredentialPatch};
 use super::lun::{LunPatch, LunSpec};
-use super::volume::{Guarantee, VolumePatch, VolumeSpec};
+use super::volume::{Guarantee, Kind, Style, VolumePatch, VolumeSpec};
 use super::*;
 
 const A: &str = "iqn.2026-11.example:a";
@@ -39,8 +39,8 @@ fn volume_spec(cluster: &Cluster, name: &str) -> VolumeSpec {
         size: Some(1 << 30),
         guarantee: Some(Guarantee::None),
         snapshot_reserve: Some(0),
-        encrypted: None,
-        tiering: None,
+        style: Style::FlexVol,
+        kind: Kind::ReadWrite,
         settings: VolumePatch::default(),
     }
 }
@@ -122,7 +122,15 @@ fn a_volume_is_made_mounted_moved_grown_unmounted_and_deleted() {
     let svm = cluster.svms[0].id;
     let policy = cluster.policies[&1].clone();
     let id = cluster.create_volume(volume_spec(&cluster, "v")).unwrap();
-    let tree = DataPlaneChange::CreateTree { volume: id, capacity: 1 << 30, uid: 0, gid: 0, mode: 0o755 };
+    let shape = TreeShape {
+        capacity: 1 << 30,
+        reserve_percent: 0,
+        snapshots_visible: true,
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+    };
+    let tree = DataPlaneChange::CreateTree { volume: id, shape };
     assert_eq!(cluster.take_changes(), [tree]);
     let mount = |path: &str| VolumePatch { junction: Some(path.into()), ..VolumePatch::default() };
     let export =
@@ -135,14 +143,21 @@ fn a_volume_is_made_mounted_moved_grown_unmounted_and_deleted() {
     cluster.modify_volume(id, mount("/w")).unwrap();
     assert_eq!(cluster.take_changes(), [unexport("/v"), export("/w")]);
     cluster.modify_volume(id, VolumePatch { size: Some(2 << 30), ..VolumePatch::default() }).unwrap();
-    assert_eq!(cluster.take_changes(), [DataPlaneChange::ResizeTree { volume: id, capacity: 2 << 30 }]);
+    assert_eq!(
+        cluster.take_changes(),
+        [DataPlaneChange::ReshapeTree {
+            volume: id,
+            before: shape,
+            after: TreeShape { capacity: 2 << 30, ..shape }
+        }]
+    );
     cluster.modify_volume(id, mount("")).unwrap();
     assert_eq!(cluster.take_changes(), [unexport("/w")]);
     cluster.modify_volume(id, mount("/v")).unwrap();
     cluster.take_changes();
-    cluster.delete_volume(id).unwrap();
+    cluster.delete_volume(id, true).unwrap();
     assert_eq!(cluster.take_changes(), [unexport("/v"), DataPlaneChange::RemoveTree { volume: id }]);
-    assert_eq!(code(cluster.delete_volume(id)), 4);
+    assert_eq!(code(cluster.delete_volume(id, true)), 4);
 }
 
 #[test]
@@ -182,7 +197,7 @@ fn a_refused_change_of_a_volume_changes_nothing() {
 fn the_root_volume_stays_and_a_full_aggregate_takes_no_thick_volume() {
     let mut cluster = booted();
     let root = cluster.volumes.values().find(|volume| volume.is_svm_root).unwrap().id;
-    assert_eq!(code(cluster.delete_volume(root)), 917_531);
+    assert_eq!(code(cluster.delete_volume(root, true)), 917_531);
     let thick = VolumeSpec {
         size: Some(16 << 40),
         guarantee: Some(Guarantee::Volume),
@@ -252,7 +267,7 @@ fn a_mapped_lun_is_deleted_with_its_maps_only_when_that_is_allowed() {
     let igroup = make_igroup(&mut cluster, "g", &[A]);
     cluster.create_lun_map(lun, igroup, None).unwrap();
     cluster.take_changes();
-    assert_eq!(code(cluster.delete_volume(volume)), 8);
+    assert_eq!(code(cluster.delete_volume(volume, true)), 8);
     assert_eq!(cluster.take_changes(), []);
     cluster.delete_lun(lun, true).unwrap();
     let mask = DataPlaneChange::Mask { svm, initiator: A.into(), luns: Vec::new() };

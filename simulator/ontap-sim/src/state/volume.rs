@@ -1,19 +1,42 @@
-//! FlexVol volumes: create, mount at a junction, resize, delete.
+//! Volumes: create, mount at a junction, resize, move, delete.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::lun::LunTag;
+use super::change::TreeShape;
+use super::clone::Origin;
+use super::features::{FeaturePatch, Features};
+use super::lun::{Lun, LunTag};
 use super::lun_map::MapTag;
 use super::table::Row;
 use super::{AggregateId, Cluster, DataPlaneChange, Refusal, SvmId, VolumeId};
 
 /// The smallest volume ONTAP makes.
 pub const MINIMUM_SIZE: u64 = 20 << 20;
-/// The largest FlexVol (ONTAP 9.12.1P2 and later).
+/// The smallest constituent of a FlexGroup.
+pub const MINIMUM_CONSTITUENT: u64 = 100 << 20;
+/// The largest FlexVol (ONTAP 9.12.1P2 and later), and the largest constituent.
 pub const MAXIMUM_SIZE: u64 = 300 << 40;
-/// Snapshot policies every cluster has.
-const SNAPSHOT_POLICIES: [&str; 3] = ["default", "default-1weekly", "none"];
+/// Tiering policies.
+const TIERING: [&str; 5] = ["none", "snapshot_only", "auto", "all", "backup"];
+
+/// One volume, or many that clients see as one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Style {
+    /// One.
+    FlexVol,
+    /// Many: the aggregate of each constituent, in their order.
+    FlexGroup(Vec<AggregateId>),
+}
+
+/// Who writes a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Clients.
+    ReadWrite,
+    /// SnapMirror alone.
+    DataProtection,
+}
 
 /// Whether the volume's size is taken from the aggregate at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,17 +58,23 @@ pub enum SecurityStyle {
     Mixed,
 }
 
-/// A FlexVol.
+/// A volume.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Volume {
     /// Its identifier.
     pub id: VolumeId,
+    /// Its number in the cluster, never used again; the recovery queue makes names of it.
+    pub msid: u32,
     /// Its name, unique in the SVM.
     pub name: String,
     /// The SVM it belongs to.
     pub svm: SvmId,
-    /// The aggregate it lies on.
+    /// The aggregate it lies on, or its first constituent.
     pub aggregate: AggregateId,
+    /// One volume or many.
+    pub style: Style,
+    /// Who writes it.
+    pub kind: Kind,
     /// Bytes, snapshot reserve included.
     pub size: u64,
     /// Free text; clients keep JSON in it.
@@ -80,6 +109,12 @@ pub struct Volume {
     pub encrypted: bool,
     /// Tiering policy.
     pub tiering: String,
+    /// What it is a clone of.
+    pub origin: Option<Origin>,
+    /// Where it moved last.
+    pub moved_to: Option<AggregateId>,
+    /// The rest.
+    pub features: Features,
 }
 
 /// What a volume is found under.
@@ -95,14 +130,24 @@ pub enum VolumeTag {
     Under(u64),
     /// Its junction in the namespace of its SVM.
     At(SvmId, String),
+    /// The directory in the namespace of its SVM that its junction is in.
+    Below(SvmId, String),
+    /// Its parent.
+    CloneOf(VolumeId),
 }
 
 impl Row for Volume {
     type Tag = VolumeTag;
 
     fn tags(&self) -> Vec<VolumeTag> {
+        let below = |path: &String| {
+            let (parent, _) = path.rsplit_once('/')?;
+            Some(VolumeTag::Below(self.svm, parent.to_owned()))
+        };
         let junction = self.junction.iter().map(|path| VolumeTag::At(self.svm, path.clone()));
         junction
+            .chain(self.junction.iter().filter_map(below))
+            .chain(self.origin.iter().map(|origin| VolumeTag::CloneOf(origin.parent)))
             .chain([
                 VolumeTag::Named(self.svm, self.name.clone()),
                 VolumeTag::Of(self.svm),
@@ -131,6 +176,18 @@ impl Volume {
             Guarantee::None => 0,
         }
     }
+
+    /// What its file tree must be like.
+    pub fn shape(&self) -> TreeShape {
+        TreeShape {
+            capacity: self.size,
+            reserve_percent: self.snapshot_reserve,
+            snapshots_visible: self.snapshot_directory,
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+        }
+    }
 }
 
 /// A new volume. What is absent gets the API's default.
@@ -142,16 +199,16 @@ pub struct VolumeSpec {
     pub svm: SvmId,
     /// Aggregate.
     pub aggregate: AggregateId,
+    /// One volume (default) or many.
+    pub style: Style,
+    /// Who writes it.
+    pub kind: Kind,
     /// Bytes (default 20 MiB).
     pub size: Option<u64>,
     /// Thin or thick (default thick).
     pub guarantee: Option<Guarantee>,
     /// Percent (default 5).
     pub snapshot_reserve: Option<u8>,
-    /// Encryption (default off).
-    pub encrypted: Option<bool>,
-    /// Tiering policy (default `none`).
-    pub tiering: Option<String>,
     /// The rest, which can be changed later too.
     pub settings: VolumePatch,
 }
@@ -171,6 +228,8 @@ pub struct VolumePatch {
     pub junction: Option<String>,
     /// Name of the export policy.
     pub policy: Option<String>,
+    /// Number of the export policy, where no name is given.
+    pub policy_id: Option<u64>,
     /// Security style.
     pub security_style: Option<SecurityStyle>,
     /// Mode bits of the root directory.
@@ -189,6 +248,12 @@ pub struct VolumePatch {
     pub guarantee: Option<Guarantee>,
     /// Tiering policy.
     pub tiering: Option<String>,
+    /// Encryption.
+    pub encrypted: Option<bool>,
+    /// The aggregate to move to.
+    pub destination: Option<AggregateId>,
+    /// Features.
+    pub features: FeaturePatch,
 }
 
 impl Cluster {
@@ -198,17 +263,20 @@ impl Cluster {
     /// A [`Refusal`]: bad or duplicate name (917526), size, aggregate full, unknown export policy (1703954) or
     /// snapshot policy (917551), bad junction (918252).
     pub fn create_volume(&mut self, spec: VolumeSpec) -> Result<VolumeId, Refusal> {
-        let VolumeSpec { name, svm, aggregate, settings, .. } = spec;
+        let VolumeSpec { name, svm, aggregate, style, kind, settings, .. } = spec;
         self.admit_volume_name(svm, &name)?;
         let size = spec.size.unwrap_or(MINIMUM_SIZE);
-        admit_size(size)?;
+        admit_size(size, &style)?;
         let guarantee = spec.guarantee.unwrap_or(Guarantee::Volume);
         let default_policy = self.find_policy_named(svm, "default").map(|policy| policy.id);
         let blank = Volume {
             id: VolumeId(self.mint.uuid()),
+            msid: self.next_msid(),
             name,
             svm,
             aggregate,
+            style,
+            kind,
             size,
             comment: String::new(),
             created: self.now,
@@ -224,19 +292,16 @@ impl Cluster {
             snapshot_policy: "default".into(),
             snapshot_reserve: spec.snapshot_reserve.unwrap_or(5),
             snapshot_directory: true,
-            encrypted: spec.encrypted.unwrap_or(false),
-            tiering: spec.tiering.unwrap_or_else(|| "none".into()),
+            encrypted: false,
+            tiering: "none".into(),
+            origin: None,
+            moved_to: None,
+            features: Features::default(),
         };
         let volume = self.revised(&blank, settings)?;
         self.admit_on_aggregate(&volume, 0)?;
         let id = volume.id;
-        self.change(DataPlaneChange::CreateTree {
-            volume: id,
-            capacity: volume.capacity(),
-            uid: volume.uid,
-            gid: volume.gid,
-            mode: volume.mode,
-        });
+        self.change(DataPlaneChange::CreateTree { volume: id, shape: volume.shape() });
         self.publish_junction(None, &volume);
         self.volumes.insert(id, volume);
         Ok(id)
@@ -253,15 +318,24 @@ impl Cluster {
         }
         let after = self.revised(&before, patch)?;
         self.admit_on_aggregate(&after, before.reserved())?;
-        if after.capacity() != before.capacity() {
-            self.change(DataPlaneChange::ResizeTree { volume: id, capacity: after.capacity() });
+        if after.shape() != before.shape() {
+            let before = before.shape();
+            self.change(DataPlaneChange::ReshapeTree { volume: id, before, after: after.shape() });
         }
         self.publish_junction(Some(&before), &after);
         let toggled = before.online != after.online;
         let renamed = before.name != after.name;
+        let moved = before.aggregate != after.aggregate;
+        let limited = before.features.quota != after.features.quota;
         self.volumes.insert(id, after);
         if renamed {
             self.rename_luns_of(id);
+        }
+        if limited {
+            self.apply_quotas_to(id);
+        }
+        if moved {
+            self.reoptimise_luns_of(id);
         }
         if toggled {
             self.mask_all_initiators_of(before.svm);
@@ -269,44 +343,58 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes a volume, mounted and online as it may be, with the LUNs in it.
+    /// Deletes a volume, mounted and online as it may be, with the LUNs in it. It waits in the recovery
+    /// queue, unless `force` lets it go for good.
     ///
     /// # Errors
-    /// A [`Refusal`] for the SVM's root (917531) and while a LUN in it is mapped. That the array refuses the
-    /// latter is known from its command line (`volume offline` without `-force`); the number and the words of
-    /// the REST answer are not verified, so the generic "in use" (8) stands for it.
-    pub fn delete_volume(&mut self, id: VolumeId) -> Result<(), Refusal> {
-        let volume = self.volumes.get(&id).ok_or_else(Refusal::no_entry)?.clone();
+    /// A [`Refusal`] for the SVM's root (917531), while it has clones (524615), while volumes are mounted
+    /// below it, and while a LUN in it is mapped. That the array refuses the latter is known from its
+    /// command line (`volume offline` without `-force`); the number and the words of the REST answer are
+    /// not verified, so the generic "in use" (8) stands for it.
+    pub fn delete_volume(&mut self, id: VolumeId, force: bool) -> Result<(), Refusal> {
+        let mut volume = self.volumes.get(&id).ok_or_else(Refusal::no_entry)?.clone();
         if volume.is_svm_root {
             return Err(Refusal::conflict(
                 917_531,
                 format!("Volume \"{}\" is the root volume of its SVM and cannot be deleted", volume.name),
             ));
         }
-        let luns: Vec<_> = self.luns.tagged(&LunTag::In(id)).map(|lun| lun.id).collect();
-        if luns.iter().any(|lun| self.lun_maps.count(&MapTag::Of(*lun)) > 0) {
+        if let Some(clone) = self.clones_of(id).first() {
+            let message = format!(
+                "Failed to delete volume \"{}\" because it has one or more clones: \"{}\"",
+                volume.name, clone.name
+            );
+            return Err(Refusal::conflict(524_615, message));
+        }
+        self.admit_unmount(&volume)?;
+        let luns: Vec<Lun> = self.luns.tagged(&LunTag::In(id)).cloned().collect();
+        if luns.iter().any(|lun| self.lun_maps.count(&MapTag::Of(lun.id)) > 0) {
             return Err(Refusal::conflict(
                 8,
                 format!("Volume \"{}\" contains mapped LUNs: unmap them before the deletion", volume.name),
             ));
         }
-        for lun in luns {
-            self.luns.remove(&lun);
-            self.change(DataPlaneChange::RemoveLun { svm: volume.svm, lun });
+        for lun in &luns {
+            self.luns.remove(&lun.id);
         }
-        if let Some(path) = volume.junction {
+        if let Some(path) = volume.junction.take() {
             self.change(DataPlaneChange::Unexport { svm: volume.svm, path });
         }
-        self.change(DataPlaneChange::RemoveTree { volume: id });
         self.volumes.remove(&id);
+        self.forget_quota_rules(id);
+        if force {
+            self.release(&volume, luns);
+        } else {
+            self.enqueue_deleted(volume, luns);
+        }
         Ok(())
     }
 
     /// The volume as it would be, or why not.
-    fn revised(&self, before: &Volume, patch: VolumePatch) -> Result<Volume, Refusal> {
+    pub(super) fn revised(&self, before: &Volume, patch: VolumePatch) -> Result<Volume, Refusal> {
         let mut after = before.clone();
         if let Some(size) = patch.size {
-            admit_size(size)?;
+            admit_size(size, &before.style)?;
             after.size = size;
         }
         if let Some(percent) = patch.snapshot_reserve {
@@ -315,12 +403,17 @@ impl Cluster {
             }
             after.snapshot_reserve = percent;
         }
+        let by_name = patch.policy.is_some();
         if let Some(name) = patch.policy {
             let policy = self.find_policy_named(before.svm, &name).ok_or_else(|| policy_missing(&name))?;
             after.policy = policy.id;
         }
+        if let Some(id) = patch.policy_id.filter(|_| !by_name).filter(|id| *id != before.policy) {
+            let known = self.policies.get(&id).filter(|policy| policy.svm == before.svm);
+            after.policy = known.ok_or_else(|| policy_missing(&id.to_string()))?.id;
+        }
         if let Some(name) = patch.snapshot_policy {
-            if !SNAPSHOT_POLICIES.contains(&name.as_str()) {
+            if self.find_snapshot_policy(before.svm, &name).is_none() {
                 let message = format!("The snapshot policy \"{name}\" does not exist");
                 return Err(Refusal::missing(917_551, message).about("snapshot_policy.name").when_executed());
             }
@@ -329,6 +422,21 @@ impl Cluster {
         if let Some(path) = patch.junction {
             after.junction = self.admit_junction(before, path)?;
         }
+        if let Some(destination) = patch.destination.filter(|aggregate| *aggregate != before.aggregate) {
+            if before.style != Style::FlexVol {
+                let message = "A FlexGroup does not move as a whole";
+                return Err(Refusal::request(3, message).about("movement.destination_aggregate"));
+            }
+            after.aggregate = destination;
+            after.moved_to = Some(destination);
+        }
+        if let Some(tiering) = patch.tiering {
+            if !TIERING.contains(&tiering.as_str()) {
+                return Err(Refusal::invalid("tiering.policy", &tiering));
+            }
+            after.tiering = tiering;
+        }
+        after.features = self.revised_features(before.svm, &before.features, patch.features)?;
         if let Some(online) = patch.online {
             if !online && before.is_svm_root {
                 return Err(Refusal::conflict(917_531, "The root volume of an SVM stays online"));
@@ -339,6 +447,12 @@ impl Cluster {
             // "Taking a volume offline removes its junction path" (API reference of PATCH /storage/volumes).
             after.junction = None;
         }
+        if before.junction.is_some() && after.junction != before.junction {
+            self.admit_unmount(before)?;
+        }
+        if after.size < before.size || after.snapshot_reserve > before.snapshot_reserve {
+            self.admit_shrink(&after)?;
+        }
         after.name = patch.name.unwrap_or(after.name);
         after.comment = patch.comment.unwrap_or(after.comment);
         after.security_style = patch.security_style.unwrap_or(after.security_style);
@@ -347,11 +461,41 @@ impl Cluster {
         after.gid = patch.gid.unwrap_or(after.gid);
         after.snapshot_directory = patch.snapshot_directory.unwrap_or(after.snapshot_directory);
         after.guarantee = patch.guarantee.unwrap_or(after.guarantee);
-        after.tiering = patch.tiering.unwrap_or(after.tiering);
+        after.encrypted = patch.encrypted.unwrap_or(after.encrypted);
         Ok(after)
     }
 
-    fn admit_volume_name(&self, svm: SvmId, name: &str) -> Result<(), Refusal> {
+    /// Whether what the volume holds, as last told, fits into what it would be.
+    fn admit_shrink(&self, after: &Volume) -> Result<(), Refusal> {
+        let reserve = after.size.saturating_sub(after.capacity());
+        let snapshots = self.used_by_snapshots(after.id).saturating_sub(reserve);
+        if self.used_by_volume(after.id).saturating_add(snapshots) <= after.capacity() {
+            return Ok(());
+        }
+        let message = format!(
+            "Unable to set volume attribute \"size\" for volume \"{}\" on SVM \"{}\". Reason: Selected volume \
+             size is too small to hold the current volume data.",
+            after.name,
+            self.svm_name(after.svm)
+        );
+        Err(Refusal::conflict(2, message).about("size"))
+    }
+
+    /// A volume stays mounted while others are mounted below it. The number is not verified against an
+    /// array, so the generic "in use" (8) stands for it.
+    fn admit_unmount(&self, volume: &Volume) -> Result<(), Refusal> {
+        let Some(path) = &volume.junction else { return Ok(()) };
+        let Some(other) = self.volumes.find(&VolumeTag::Below(volume.svm, path.clone())) else {
+            return Ok(());
+        };
+        let message = format!(
+            "Volume \"{}\" cannot be unmounted while volume \"{}\" is mounted below it",
+            volume.name, other.name
+        );
+        Err(Refusal::conflict(8, message).about("nas.path"))
+    }
+
+    pub(super) fn admit_volume_name(&self, svm: SvmId, name: &str) -> Result<(), Refusal> {
         let shaped = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && name.len() <= 203
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -415,7 +559,7 @@ impl Cluster {
         }
     }
 
-    fn publish_junction(&mut self, before: Option<&Volume>, after: &Volume) {
+    pub(super) fn publish_junction(&mut self, before: Option<&Volume>, after: &Volume) {
         let was = before.and_then(|volume| volume.junction.as_ref().map(|path| (path, volume.policy)));
         let is = after.junction.as_ref().map(|path| (path, after.policy));
         if was == is {
@@ -435,7 +579,18 @@ impl Cluster {
     }
 }
 
-fn admit_size(size: u64) -> Result<(), Refusal> {
+fn admit_size(size: u64, style: &Style) -> Result<(), Refusal> {
+    if let Style::FlexGroup(constituents) = style {
+        let number = constituents.len() as u64;
+        let minimum = MINIMUM_CONSTITUENT.saturating_mul(number);
+        if size < minimum {
+            let message = format!(
+                "The FlexGroup size is too small: {number} constituents need at least {minimum} bytes"
+            );
+            return Err(Refusal::request(917_534, message).about("size").when_executed());
+        }
+        return Ok(());
+    }
     // The generic "invalid value": the specific numbers are not verified against an array.
     if size < MINIMUM_SIZE {
         return Err(Refusal::request(2, "Volume size is too small: the minimum is 20MB").about("size"));
@@ -446,7 +601,7 @@ fn admit_size(size: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn policy_missing(name: &str) -> Refusal {
+pub(super) fn policy_missing(name: &str) -> Refusal {
     Refusal::missing(1_703_954, format!("Export policy \"{name}\" does not exist"))
         .about("nas.export_policy.name")
         .when_executed()

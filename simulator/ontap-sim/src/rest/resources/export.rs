@@ -40,12 +40,44 @@ pub(super) const POLICIES: Resource = Resource {
         "rules.rw_rule",
         "rules.superuser",
         "rules.anonymous_user",
+        "rules.allow_suid",
+        "rules.chown_mode",
+        "rules.allow_device_creation",
+        "rules.ntfs_unix_security",
+    ],
+    modifiable: &[
+        "name",
+        "rules.clients.match",
+        "rules.protocols",
+        "rules.ro_rule",
+        "rules.rw_rule",
+        "rules.superuser",
+        "rules.anonymous_user",
+        "rules.allow_suid",
+        "rules.chown_mode",
+        "rules.allow_device_creation",
+        "rules.ntfs_unix_security",
     ],
     list: Some(policies),
     create: Some(create_policy),
+    modify: Some(modify_policy),
     delete: Some(delete_policy),
     ..NOTHING
 };
+
+const RULE_FIELDS: &[&str] = &[
+    "index",
+    "clients.match",
+    "protocols",
+    "ro_rule",
+    "rw_rule",
+    "superuser",
+    "anonymous_user",
+    "allow_suid",
+    "chown_mode",
+    "allow_device_creation",
+    "ntfs_unix_security",
+];
 
 pub(super) const RULES: Resource = Resource {
     path: "protocols/nfs/export-policies/{policy.id}/rules",
@@ -68,9 +100,12 @@ pub(super) const RULES: Resource = Resource {
         "svm.name",
         "svm.uuid",
     ],
-    creatable: &["index", "clients.match", "protocols", "ro_rule", "rw_rule", "superuser", "anonymous_user"],
+    creatable: RULE_FIELDS,
+    modifiable: RULE_FIELDS,
+    flags: &["new_index"],
     list: Some(rules),
     create: Some(create_rule),
+    modify: Some(modify_rule),
     delete: Some(delete_rule),
     ..NOTHING
 };
@@ -112,10 +147,10 @@ fn rule_record(index: u32, rule: &ExportRule) -> Value {
         "rw_rule": rule.rw.names(),
         "superuser": rule.superuser.names(),
         "anonymous_user": rule.anonymous_user,
-        "allow_suid": true,
-        "chown_mode": "restricted",
-        "allow_device_creation": true,
-        "ntfs_unix_security": "fail",
+        "allow_suid": rule.allow_suid,
+        "chown_mode": rule.chown_mode,
+        "allow_device_creation": rule.allow_devices,
+        "ntfs_unix_security": rule.ntfs_unix_security,
     })
 }
 
@@ -126,6 +161,12 @@ fn create_policy(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Resul
     Ok(vec![cluster.create_export_policy(svm, &name, rules)?.to_string()])
 }
 
+fn modify_policy(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<(), Refusal> {
+    let id = require_policy(cluster, scope.key(0))?.id;
+    let rules = body.objects("rules")?.iter().map(rule).collect::<Result<Vec<_>, _>>()?;
+    cluster.modify_export_policy(id, body.text("name")?, (!rules.is_empty()).then_some(rules))
+}
+
 fn delete_policy(cluster: &mut Cluster, scope: &Scope<'_>) -> Result<(), Refusal> {
     let id = require_policy(cluster, scope.key(0))?.id;
     cluster.delete_export_policy(id)
@@ -133,16 +174,28 @@ fn delete_policy(cluster: &mut Cluster, scope: &Scope<'_>) -> Result<(), Refusal
 
 fn create_rule(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<Vec<String>, Refusal> {
     let id = require_policy(cluster, scope.parent(0))?.id;
-    let index = body.integer("index")?;
-    let index = index
-        .map(|index| {
-            u32::try_from(index)
-                .ok()
-                .filter(|index| (1..=65_535).contains(index))
-                .ok_or_else(|| Refusal::invalid("index", &index.to_string()))
-        })
-        .transpose()?;
+    let index = body.integer("index")?.map(place).transpose()?;
     Ok(vec![cluster.create_export_rule(id, index, rule(body)?)?.to_string()])
+}
+
+fn modify_rule(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<(), Refusal> {
+    let policy = require_policy(cluster, scope.parent(0))?;
+    let index: u32 = scope.key(0).parse().map_err(|_| Refusal::no_entry())?;
+    let before = policy.rules.get(&index).ok_or_else(Refusal::no_entry)?.clone();
+    let id = policy.id;
+    let moved = match scope.query.text("new_index") {
+        Some(text) => Some(text.parse().map_err(|_| Refusal::invalid("new_index", text))?),
+        None => body.integer("index")?,
+    };
+    let moved = moved.map(place).transpose()?;
+    cluster.modify_export_rule(id, index, revised(before, body)?, moved)
+}
+
+fn place(index: u64) -> Result<u32, Refusal> {
+    u32::try_from(index)
+        .ok()
+        .filter(|index| (1..=65_535).contains(index))
+        .ok_or_else(|| Refusal::invalid("index", &index.to_string()))
 }
 
 fn delete_rule(cluster: &mut Cluster, scope: &Scope<'_>) -> Result<(), Refusal> {
@@ -155,15 +208,26 @@ fn require_policy<'c>(cluster: &'c Cluster, id: &str) -> Result<&'c ExportPolicy
     id.parse().ok().and_then(|id: u64| cluster.policies.get(&id)).ok_or_else(Refusal::no_entry)
 }
 
+fn flavours(body: &Body, field: &str) -> Result<Option<Flavours>, Refusal> {
+    body.texts(field)?.map(|names| Flavours::parse(field, &names)).transpose()
+}
+
 fn rule(body: &Body) -> Result<ExportRule, Refusal> {
+    let ro = flavours(body, "ro_rule")?.ok_or_else(|| Refusal::required("ro_rule"))?;
+    let rw = flavours(body, "rw_rule")?.ok_or_else(|| Refusal::required("rw_rule"))?;
+    revised(ExportRule::new(Vec::new(), ro, rw), body)
+}
+
+/// The rule as the body wants it; what the body does not name stays.
+fn revised(mut rule: ExportRule, body: &Body) -> Result<ExportRule, Refusal> {
     const PROTOCOLS: [&str; 7] = ["any", "nfs", "nfs3", "nfs4", "cifs", "flexcache", "s3"];
-    let flavours = |field: &str| -> Result<Option<Flavours>, Refusal> {
-        body.texts(field)?.map(|names| Flavours::parse(field, &names)).transpose()
-    };
-    let ro = flavours("ro_rule")?.ok_or_else(|| Refusal::required("ro_rule"))?;
-    let rw = flavours("rw_rule")?.ok_or_else(|| Refusal::required("rw_rule"))?;
-    let mut rule = ExportRule::new(body.all_texts("clients.match"), ro, rw);
-    rule.superuser = flavours("superuser")?.unwrap_or(rule.superuser);
+    let clients = body.all_texts("clients.match");
+    if !clients.is_empty() {
+        rule.clients = clients;
+    }
+    rule.ro = flavours(body, "ro_rule")?.unwrap_or(rule.ro);
+    rule.rw = flavours(body, "rw_rule")?.unwrap_or(rule.rw);
+    rule.superuser = flavours(body, "superuser")?.unwrap_or(rule.superuser);
     if let Some(protocols) = body.texts("protocols")? {
         if let Some(unknown) = protocols.iter().find(|protocol| !PROTOCOLS.contains(&protocol.as_str())) {
             return Err(Refusal::invalid("protocols", unknown));
@@ -171,5 +235,14 @@ fn rule(body: &Body) -> Result<ExportRule, Refusal> {
         rule.protocols = protocols;
     }
     rule.anonymous_user = body.text("anonymous_user")?.unwrap_or(rule.anonymous_user);
+    rule.allow_suid = body.boolean("allow_suid")?.unwrap_or(rule.allow_suid);
+    rule.allow_devices = body.boolean("allow_device_creation")?.unwrap_or(rule.allow_devices);
+    let words = |field: &str, known: [&str; 2]| match body.text(field)? {
+        Some(word) if !known.contains(&word.as_str()) => Err(Refusal::invalid(field, &word)),
+        word => Ok(word),
+    };
+    rule.chown_mode = words("chown_mode", ["restricted", "unrestricted"])?.unwrap_or(rule.chown_mode);
+    rule.ntfs_unix_security =
+        words("ntfs_unix_security", ["fail", "ignore"])?.unwrap_or(rule.ntfs_unix_security);
     Ok(rule)
 }

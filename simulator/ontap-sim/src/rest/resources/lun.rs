@@ -9,6 +9,7 @@ use super::super::body::Body;
 use super::super::resource::{NOTHING, Records, Resource, Scope};
 use super::{node_reference, svm_reference, time, volume_name};
 use crate::state::lun::{Lun, LunPatch, LunSpec, LunTag};
+use crate::state::lun_clone::LunCloneSpec;
 use crate::state::lun_map::MapTag;
 use crate::state::{Cluster, LunId, Refusal};
 
@@ -64,6 +65,8 @@ pub(super) const LUNS: Resource = Resource {
         "space.scsi_thin_provisioning_support_enabled",
         "attributes.name",
         "attributes.value",
+        "clone.source.name",
+        "clone.source.uuid",
     ],
     modifiable: &["name", "comment", "enabled", "space.size", "space.guarantee.requested"],
     flags: &["allow_delete_while_mapped"],
@@ -146,6 +149,22 @@ fn record(cluster: &Cluster, lun: &Lun) -> Value {
 
 fn create(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<Vec<String>, Refusal> {
     let svm = scope.require_svm(cluster, body)?.id;
+    let source = match body.text("clone.source.name")? {
+        Some(name) => Some(name),
+        None => body.text("clone.source.uuid")?,
+    };
+    if let Some(source) = source {
+        let spec = LunCloneSpec {
+            svm,
+            path: path(body)?,
+            source,
+            size: body.integer("space.size")?,
+            reserved: body.boolean("space.guarantee.requested")?,
+            comment: body.text("comment")?,
+            attributes: named_attributes(body)?,
+        };
+        return Ok(vec![cluster.clone_lun(spec)?.to_string()]);
+    }
     let spec = LunSpec {
         svm,
         path: path(body)?,
@@ -155,15 +174,17 @@ fn create(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<Vec<S
         // On by default for new LUNs since 9.15.1.
         unmap: body.boolean("space.scsi_thin_provisioning_support_enabled")?.unwrap_or(true),
         comment: body.text("comment")?.unwrap_or_default(),
-        attributes: body
-            .objects("attributes")?
-            .iter()
-            .map(|attribute| {
-                Ok((attribute.required_text("name")?, attribute.text("value")?.unwrap_or_default()))
-            })
-            .collect::<Result<_, Refusal>>()?,
+        attributes: named_attributes(body)?,
     };
     Ok(vec![cluster.create_lun(spec)?.to_string()])
+}
+
+fn named_attributes(body: &Body) -> Result<Vec<(String, String)>, Refusal> {
+    let attributes = body.objects("attributes")?;
+    let named = attributes.iter().map(|attribute| {
+        Ok((attribute.required_text("name")?, attribute.text("value")?.unwrap_or_default()))
+    });
+    named.collect()
 }
 
 /// `name`, or volume and unit of `location`.

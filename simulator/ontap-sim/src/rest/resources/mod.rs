@@ -10,20 +10,29 @@ mod iscsi;
 mod lun;
 mod lun_map;
 mod network;
+mod nfs;
 mod nvme;
 mod peer;
+mod private_cli;
 mod qos;
+mod qtree;
+mod quota;
 mod schedule;
 mod security;
 mod segment;
+mod snapshot;
+mod snapshot_policy;
 mod svm;
 mod volume;
+mod volume_body;
+mod volume_record;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::resource::Resource;
-use crate::state::{Cluster, NodeId, SvmId, VolumeId};
+use super::body::Body;
+use super::resource::{Resource, Scope};
+use crate::state::{Cluster, NodeId, Refusal, SvmId, VolumeId};
 
 /// Every collection.
 pub(super) const ALL: &[Resource] = &[
@@ -60,6 +69,21 @@ pub(super) const ALL: &[Resource] = &[
     security::CERTIFICATES,
     aggregate::AGGREGATES,
     volume::VOLUMES,
+    snapshot::SNAPSHOTS,
+    snapshot_policy::SNAPSHOT_POLICIES,
+    private_cli::PURGE,
+    private_cli::RECOVER,
+    private_cli::RECOVERY_QUEUE,
+    private_cli::EFFICIENCY_ON,
+    private_cli::EFFICIENCY_OFF,
+    private_cli::EFFICIENCY,
+    private_cli::MOVE,
+    private_cli::MODE,
+    private_cli::PERSONALITY,
+    qtree::QTREES,
+    quota::RULES,
+    quota::REPORTS,
+    nfs::SERVICES,
     export::POLICIES,
     export::RULES,
     lun::LUNS,
@@ -79,6 +103,24 @@ fn svm_reference(cluster: &Cluster, svm: SvmId) -> Value {
 
 fn node_reference(cluster: &Cluster, node: NodeId) -> Value {
     json!({ "name": cluster.find_node(node).map(|node| node.name.as_str()), "uuid": node.to_string() })
+}
+
+fn volume_reference(cluster: &Cluster, volume: VolumeId) -> Value {
+    json!({ "name": volume_name(cluster, volume), "uuid": volume.to_string() })
+}
+
+/// The volume that a body names, by UUID or by name in its SVM.
+fn require_volume(cluster: &Cluster, scope: &Scope<'_>, body: &Body) -> Result<VolumeId, Refusal> {
+    let missing = |what: &str| {
+        Refusal::missing(918_235, format!("A volume with name \"{what}\" was not found")).about("volume")
+    };
+    if let Some(uuid) = body.text("volume.uuid")? {
+        let known = uuid.parse().map(VolumeId).ok().filter(|id| cluster.volumes.contains_key(id));
+        return known.ok_or_else(|| missing(&uuid));
+    }
+    let svm = scope.require_svm(cluster, body)?.id;
+    let name = body.required_text("volume.name")?;
+    cluster.find_volume_named(svm, &name).map(|volume| volume.id).ok_or_else(|| missing(&name))
 }
 
 fn volume_name(cluster: &Cluster, volume: VolumeId) -> &str {

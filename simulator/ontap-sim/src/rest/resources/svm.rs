@@ -130,18 +130,18 @@ fn record(cluster: &Cluster, svm: &Svm) -> Value {
     });
     if let Some(members) = record.as_object_mut() {
         for protocol in Protocol::ALL {
-            members.insert(protocol.name().into(), protocol_record(svm, protocol));
+            members.insert(protocol.name().into(), protocol_record(cluster, svm, protocol));
         }
     }
     record
 }
 
 /// The block of a protocol. Clients take the link for the sign that the service exists.
-fn protocol_record(svm: &Svm, protocol: Protocol) -> Value {
+fn protocol_record(cluster: &Cluster, svm: &Svm, protocol: Protocol) -> Value {
     let mut block = Map::new();
     block.insert("allowed".into(), svm.allowed.contains(&protocol).into());
     let (enabled, service) = match protocol {
-        Protocol::Nfs => (Some(svm.allowed.contains(&Protocol::Nfs)), "nfs"),
+        Protocol::Nfs => (cluster.nfs_services.get(&svm.id).map(|service| service.enabled), "nfs"),
         Protocol::Iscsi => (svm.iscsi.as_ref().map(|service| service.enabled), "san/iscsi"),
         Protocol::Nvme => (svm.nvme, "nvme"),
         Protocol::Cifs | Protocol::Fcp | Protocol::S3 | Protocol::Ndmp => (None, ""),
@@ -160,6 +160,7 @@ fn create(cluster: &mut Cluster, _: &Scope<'_>, body: &Body) -> Result<Vec<Strin
     let mut spec = patch(cluster, body)?;
     spec.name = Some(body.required_text("name")?);
     spec.iscsi_enabled = body.boolean("iscsi.enabled")?;
+    spec.nfs_enabled = body.boolean("nfs.enabled")?;
     spec.nvme_enabled = body.boolean("nvme.enabled")?;
     spec.ipspace = body.text("ipspace.name")?;
     spec.subtype = match body.text("subtype")?.as_deref() {
