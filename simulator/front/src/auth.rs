@@ -103,6 +103,16 @@ impl BasicAuth {
     }
 }
 
+/// The user that basic credentials claim, whether or not they are right.
+pub(crate) fn claimed_user(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, encoded) = value.split_at_checked(6)?;
+    let given =
+        scheme.eq_ignore_ascii_case(b"basic ").then(|| STANDARD.decode(encoded.trim_ascii()).ok())??;
+    let name = given.split(|byte| *byte == b':').next()?;
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
 /// `text` in ISO 8859-1, if it has only characters of it.
 fn latin1(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect()

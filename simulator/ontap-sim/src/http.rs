@@ -8,11 +8,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
-use sim_front::BasicAuth;
+use sim_front::{BasicAuth, Controlled as _, Mishaps, obey_levers};
 use tracing::warn;
 
 use crate::array::Array;
 use crate::rest::{Answer, Call, Method, SvmScope};
+use crate::skin::OntapSkin;
 use crate::state::Refusal;
 use crate::zapi;
 
@@ -29,7 +30,9 @@ struct Api {
 
 /// The management API of `array` for the users in `auth`.
 pub(crate) fn router(array: Array, auth: BasicAuth) -> Router {
-    Router::new().fallback(serve).with_state(Arc::new(Api { array, auth }))
+    let (levers, events) = (array.levers().clone(), array.event_log().clone());
+    let router = Router::new().fallback(serve).with_state(Arc::new(Api { array, auth }));
+    obey_levers(router, &levers, &events, OntapSkin)
 }
 
 async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
@@ -61,8 +64,9 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
         svm: svm_scope(&parts.headers),
         body,
     };
+    let mishaps = parts.extensions.get::<Mishaps>().cloned().unwrap_or_default();
     // The machine is quick, but freeing a large volume is not: keep it off the reactor.
-    match tokio::task::spawn_blocking(move || api.array.answer(&call)).await {
+    match tokio::task::spawn_blocking(move || api.array.answer_amid(&call, &mishaps.0)).await {
         Ok(answer) => response(&answer),
         Err(error) => {
             warn!(%error, "a call failed");
@@ -112,7 +116,7 @@ fn svm_scope(headers: &HeaderMap) -> Option<SvmScope> {
     text("x-dot-svm-name").map(SvmScope::Name).or_else(|| text("x-dot-svm-uuid").map(SvmScope::Uuid))
 }
 
-fn not_authorised() -> Response {
+pub(crate) fn not_authorised() -> Response {
     let error = json!({ "error": { "message": "User is not authorized.", "code": "6691623" } });
     let mut response = response(&Answer { status: 401, location: None, allow: None, body: error });
     let challenge = HeaderValue::from_static("Basic realm=\"Private\", charset=\"UTF-8\"");
@@ -120,7 +124,7 @@ fn not_authorised() -> Response {
     response
 }
 
-fn response(answer: &Answer) -> Response {
+pub(crate) fn response(answer: &Answer) -> Response {
     let mut response = Response::new(Body::from(answer.body.to_string()));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

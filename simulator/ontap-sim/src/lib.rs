@@ -17,9 +17,12 @@ pub mod data_dir;
 pub mod dataplane;
 mod http;
 mod management;
+mod mishap;
 pub mod rest;
 mod simulator;
+mod skin;
 pub mod state;
+mod status;
 mod zapi;
 
 pub use simulator::{Configuration, OntapSim, StartError};
