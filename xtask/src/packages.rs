@@ -8,9 +8,19 @@ use anyhow::{Context, Result, bail};
 use crate::command::run;
 
 /// What the tests of single crates call: the makers of the filesystems they recognise, a foreign
-/// iSCSI initiator with its conformance suite, and Python for the clients that others wrote.
-pub(crate) const FOR_TESTS: &[&str] =
-    &["curl", "e2fsprogs", "libiscsi-bin", "libnfs-utils", "python3", "python3-venv", "xfsprogs"];
+/// iSCSI initiator with its conformance suite, Python for the clients that others wrote, a browser
+/// for the status page.
+pub(crate) const FOR_TESTS: &[&str] = &[
+    "chromium",
+    "chromium-driver",
+    "curl",
+    "e2fsprogs",
+    "libiscsi-bin",
+    "libnfs-utils",
+    "python3",
+    "python3-venv",
+    "xfsprogs",
+];
 
 /// What building and running a worker node takes.
 pub(crate) const FOR_NODES: &[&str] = &[

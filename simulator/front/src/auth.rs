@@ -119,6 +119,13 @@ fn basic_pair(headers: &HeaderMap) -> Result<Vec<u8>, Denied> {
     if given.contains(&b':') { Ok(given) } else { Err(Denied::Malformed) }
 }
 
+/// The user that basic credentials claim, whether or not they are right.
+pub(crate) fn claimed_user(headers: &HeaderMap) -> Option<String> {
+    let pair = basic_pair(headers).ok()?;
+    let name = pair.split(|byte| *byte == b':').next()?;
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
 /// `text` in ISO 8859-1, if it has only characters of it.
 fn latin1(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect()

@@ -22,6 +22,7 @@
 //! # Ok(()) }
 //! ```
 
+mod api_faults;
 mod arguments;
 mod auth;
 mod certificate;
@@ -31,13 +32,17 @@ mod serve;
 mod signal;
 mod tls;
 
+pub use api_faults::{ApiSkin, Mishaps, obey_levers};
 pub use arguments::{ArgumentError, FrontArguments};
 pub use auth::{BasicAuth, Denied, Password, User, basic_credentials};
 pub use certificate::{
     CertificateFacts, ClientCertificates, UnreadableCertificate, common_name_of, is_issued_by,
     read_certificate,
 };
-pub use control::{ControlError, Controlled, Digest, Happening, PortalSelector, control_router};
+pub use control::{
+    Cell, ControlError, Controlled, Digest, Happening, Lever, PortalSelector, Portrait, Row, Section,
+    control_router, unit_levers,
+};
 pub use levers::PortalFault;
 pub use ready::{ReadyError, announce_ready};
 pub use serve::{ServeError, Serving, bind, serve_http, serve_https};

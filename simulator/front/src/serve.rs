@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -46,6 +47,19 @@ pub enum ServeError {
     #[error("the listener has no local address")]
     Local(#[from] io::Error),
 }
+
+/// In the extensions of each request: cancelled when the listener stops. An answer without end ends
+/// then.
+#[derive(Debug, Clone)]
+pub(crate) struct Stopping(pub(crate) CancellationToken);
+
+/// In the extensions of an answer that is not to be sent: the connection is closed instead.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CutConnection;
+
+#[derive(Debug, thiserror::Error)]
+#[error("cut by a lever")]
+struct Cut;
 
 /// A running listener.
 #[derive(Debug)]
@@ -179,7 +193,18 @@ where
 {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_DEADLINE);
-    let conversation = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let service = TowerToHyperService::new(router);
+    let stopping = Stopping(stop.clone());
+    let service = service_fn(move |mut request| {
+        request.extensions_mut().insert(stopping.clone());
+        let answered = service.call(request);
+        async {
+            let Ok(response) = answered.await;
+            // hyper closes the connection of a service that fails, and sends nothing.
+            if response.extensions().get::<CutConnection>().is_some() { Err(Cut) } else { Ok(response) }
+        }
+    });
+    let conversation = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(conversation);
     let ended = tokio::select! {
         ended = conversation.as_mut() => ended,

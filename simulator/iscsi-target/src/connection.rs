@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use levers::Traffic;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
@@ -191,6 +192,7 @@ impl Connection {
             isid: peer.isid,
             tsih: 0,
             luns: Vec::new(),
+            traffic: Traffic::default(),
         };
         let (guard, predecessors) = self.inner.registry.enter(key, info, line);
         for ended in predecessors {

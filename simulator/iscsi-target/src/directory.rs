@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use levers::{EventLog, Levers};
+use levers::{EventLog, Levers, Meter};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -116,6 +116,7 @@ struct SessionEntry {
     key: SessionKey,
     info: SessionInfo,
     connection: Line,
+    meter: Meter,
     /// Cancelled when it has ended.
     ended: CancellationToken,
 }
@@ -297,7 +298,11 @@ impl Registry {
     pub(crate) fn sessions(&self) -> Vec<SessionInfo> {
         let entries: Vec<_> = {
             let sessions = self.sessions.lock();
-            sessions.values().map(|entry| (entry.key.clone(), entry.info.clone())).collect()
+            let look = |entry: &SessionEntry| {
+                let info = SessionInfo { traffic: entry.meter.traffic(), ..entry.info.clone() };
+                (entry.key.clone(), info)
+            };
+            sessions.values().map(look).collect()
         };
         let luns = |key: &SessionKey| {
             let cell = self.targets.read().get(&key.target).cloned();
@@ -331,8 +336,10 @@ impl Registry {
             tsih = tsih % 0xffff + 1;
         }
         info.tsih = tsih;
-        sessions.insert(id, SessionEntry { key, info, connection, ended: ended.clone() });
-        (SessionGuard { registry: Arc::clone(self), id, tsih, ended }, predecessors)
+        let meter = Meter::default();
+        let entry = SessionEntry { key, info, connection, meter: meter.clone(), ended: ended.clone() };
+        sessions.insert(id, entry);
+        (SessionGuard { registry: Arc::clone(self), id, tsih, meter, ended }, predecessors)
     }
 }
 
@@ -342,6 +349,8 @@ pub(crate) struct SessionGuard {
     registry: Arc<Registry>,
     id: u64,
     pub(crate) tsih: u16,
+    /// Counts what the session does.
+    pub(crate) meter: Meter,
     ended: CancellationToken,
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use levers::{EventLog, Levers, PortalFault};
+use levers::{EventLog, Levers, PortalFault, Traffic};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::json;
@@ -53,6 +53,8 @@ pub struct SessionInfo {
     pub tsih: u16,
     /// Numbers of the logical units it sees now, ascending.
     pub luns: Vec<u16>,
+    /// Commands so far, and the bytes that they asked to move.
+    pub traffic: Traffic,
 }
 
 impl IscsiServer {

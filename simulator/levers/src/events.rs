@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use parking_lot::{Mutex, RwLock};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -19,7 +19,8 @@ const DEFAULT_CAPACITY: usize = 4096;
 pub struct Event {
     /// Position in the log, from 0, never reused: a gap between two snapshots means lost events.
     pub sequence: u64,
-    /// When it was recorded, by this host's clock.
+    /// When it was recorded, by this host's clock; as JSON in RFC 3339.
+    #[serde(serialize_with = "rfc3339")]
     pub at: SystemTime,
     /// What kind of thing, dotted lower case: `iscsi.login`, `portal.fault`.
     pub kind: String,
@@ -37,6 +38,23 @@ impl Event {
             other => self.fields == *other,
         }
     }
+}
+
+fn rfc3339<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    // A clock before 9999 BC or after AD 9999 is a broken one: the epoch then stands for it.
+    let at = jiff::Timestamp::try_from(*at).unwrap_or_default();
+    serializer.collect_str(&format_args!("{at:.6}"))
+}
+
+/// A part of the log, for a reader that takes it in turns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// How many events between the number asked for and the first one here are forgotten.
+    pub lost: u64,
+    /// Where to go on.
+    pub next: u64,
+    /// The events, without a gap.
+    pub events: Vec<Event>,
 }
 
 /// Called with each event, before [`EventLog::record`] returns.
@@ -148,6 +166,17 @@ impl EventLog {
         ring.events.iter().skip(skip).cloned().collect()
     }
 
+    /// At most `most` events from number `sequence` on: what a reader takes that comes again.
+    #[must_use]
+    pub fn page(&self, sequence: u64, most: usize) -> Page {
+        let ring = self.shared.ring.lock();
+        let first = ring.next - ring.events.len() as u64;
+        let skip = usize::try_from(sequence.saturating_sub(first)).unwrap_or(usize::MAX);
+        let events: Vec<_> = ring.events.iter().skip(skip).take(most).cloned().collect();
+        let start = sequence.max(first);
+        Page { lost: start - sequence, next: start + events.len() as u64, events }
+    }
+
     /// The number that the next event will have, now and as it changes.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
@@ -198,6 +227,26 @@ mod tests {
         assert_eq!(seen, [(1, json!({ "n": 1 })), (2, json!({ "n": 2 }))]);
         assert_eq!(log.since(2).len(), 1);
         assert!(log.since(3).is_empty() && log.since(u64::MAX).is_empty());
+    }
+
+    #[test]
+    fn a_reader_that_takes_pages_misses_nothing_or_is_told_how_much() {
+        let log = EventLog::with_capacity(4);
+        (0..6).for_each(|n| log.record("test.tick", json!({ "n": n })));
+        let page = log.page(0, 3);
+        assert_eq!((page.lost, page.next), (2, 5));
+        assert_eq!(page.events.iter().map(|event| event.sequence).collect::<Vec<_>>(), [2, 3, 4]);
+        let rest = log.page(page.next, 3);
+        assert_eq!((rest.lost, rest.next, rest.events.len()), (0, 6, 1));
+        assert_eq!(log.page(rest.next, 3), Page { lost: 0, next: 6, events: Vec::new() });
+    }
+
+    #[test]
+    fn an_event_tells_its_time_as_people_write_it() {
+        let log = EventLog::new();
+        log.record("test.tick", Value::Null);
+        let at = json!(log.snapshot()[0])["at"].as_str().unwrap().to_owned();
+        assert!(at.len() == 27 && at.starts_with("20") && at.ends_with('Z'), "{at}");
     }
 
     #[test]

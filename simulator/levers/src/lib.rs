@@ -5,17 +5,21 @@
 //! iSCSI, NFS ─────┴─ record → EventLog ──┘ since, await_event
 //!                             │ tap
 //! control endpoint ─ set → Levers ◄─ Schedule (after a time, with the nth event)
-//!                             └─ portal, LUN, NFS service, gate → data planes
+//!                             ├─ portal, LUN, NFS service, gate → data planes
+//!                             └─ API rules → management API
 //! ```
 //!
 //! The data planes record what happened and obey the levers; they never set one. A lever at rest
 //! costs one atomic load.
 
+mod api;
 mod events;
 mod gate;
 mod latency;
 mod lun;
+mod meter;
 mod nfs;
+mod pattern;
 mod portal;
 mod schedule;
 
@@ -29,11 +33,17 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 
-pub use events::{Event, EventLog};
+pub use api::{
+    ApiCall, ApiFault, ApiLever, ApiRule, ApiRuleError, CallKind, Hit, MAX_API_RULES, Probability,
+    RefusedStatus, RuleId, RuleState, Verdict,
+};
+pub use events::{Event, EventLog, Page};
 pub use gate::{Gate, Mode};
 pub use latency::{Latency, MAX_DELAY};
 pub use lun::{Access, Attention, BadBlocks, LunFaults, LunLever};
+pub use meter::{Meter, Traffic};
 pub use nfs::{NfsFaults, NfsLever};
+pub use pattern::Pattern;
 pub use portal::PortalFault;
 pub use schedule::{Action, Schedule, Trigger};
 
@@ -48,6 +58,7 @@ struct Shared {
     portals: Mutex<BTreeMap<SocketAddr, watch::Sender<PortalFault>>>,
     luns: Mutex<BTreeMap<String, LunLever>>,
     nfs: Mutex<BTreeMap<String, NfsLever>>,
+    api: ApiLever,
     gate: Gate,
     dice: Mutex<StdRng>,
 }
@@ -73,6 +84,7 @@ impl Levers {
             portals: Mutex::default(),
             luns: Mutex::default(),
             nfs: Mutex::default(),
+            api: ApiLever::default(),
             gate: Gate::default(),
             dice: Mutex::new(StdRng::seed_from_u64(seed)),
         };
@@ -113,6 +125,21 @@ impl Levers {
         &self.shared.gate
     }
 
+    /// The lever of the management API.
+    #[must_use]
+    pub fn api(&self) -> &ApiLever {
+        &self.shared.api
+    }
+
+    /// What goes wrong with this call of the management API.
+    #[must_use]
+    pub fn judge(&self, call: &ApiCall<'_>) -> Verdict {
+        if !self.shared.api.is_armed() {
+            return Verdict::default();
+        }
+        self.shared.api.judge(call, &mut *self.shared.dice.lock())
+    }
+
     /// A delay of this distribution.
     #[must_use]
     pub fn draw(&self, latency: Latency) -> Duration {
@@ -126,6 +153,10 @@ impl Levers {
             Action::Lun { serial, faults } => self.lun(serial).set(faults.clone()),
             Action::Attention { serial, attention } => self.lun(serial).raise(*attention),
             Action::Nfs { server, faults } => self.nfs(server).set(faults.clone()),
+            Action::Api(rule) => {
+                // A full set of rules stays as it is: there is nobody here to tell.
+                let _added = self.api().add((**rule).clone());
+            }
             Action::Mode(mode) => self.gate().set_mode(*mode),
         }
     }

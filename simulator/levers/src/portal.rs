@@ -7,7 +7,7 @@ use crate::latency::Latency;
 /// How a portal misbehaves. As JSON: `"refuse"`, `{"slow":{"fixed":{"us":20000}}}`,
 /// `{"drop_after":{"messages":100}}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum PortalFault {
     /// It does not.
     #[default]

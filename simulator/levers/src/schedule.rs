@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use crate::api::ApiRule;
 use crate::gate::Mode;
 use crate::lun::{Attention, LunFaults};
 use crate::nfs::NfsFaults;
@@ -74,6 +75,8 @@ pub enum Action {
         /// The faults.
         faults: NfsFaults,
     },
+    /// Adds a rule to the management API's.
+    Api(Box<ApiRule>),
     /// Changes between auto and single-step mode.
     Mode(Mode),
 }

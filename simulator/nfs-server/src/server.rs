@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use levers::{EventLog, Levers, NfsLever};
+use levers::{EventLog, Levers, NfsLever, Traffic};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
@@ -207,6 +207,12 @@ impl NfsServer {
     pub fn expire_leases(&self) {
         tracing::info!("leases expired");
         self.shared.nfs4.expire_leases();
+    }
+
+    /// What a client has called so far: bytes of the records of its calls and their replies.
+    #[must_use]
+    pub fn traffic(&self, client: IpAddr) -> Traffic {
+        self.shared.dispatcher.traffic(client)
     }
 
     /// Who has what mounted, by what MOUNT calls told.

@@ -3,22 +3,25 @@
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use levers::{EventLog, Levers, PortalFault, Schedule};
+use levers::{EventLog, Hit, Levers, PortalFault, Schedule};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use sim_front::{ControlError, Controlled, Digest, Happening, PortalSelector};
+use sim_front::{ControlError, Controlled, Digest, Happening, PortalSelector, Portrait};
 
 use crate::data_dir::{DataDir, DataDirError};
 use crate::dataplane::{ContentError, DataPlanes};
 use crate::management::Management;
-use crate::rest::{self, Answer, Call, SvmScope};
+use crate::mishap;
+use crate::rest::{self, Answer, Call, SvmScope, Veil};
 use crate::state::account::Caller;
 use crate::state::lif::LifPatch;
 use crate::state::{Cluster, LunId, Refusal, SvmId};
+use crate::status;
 use crate::zapi;
 
 /// Bytes read at once when a LUN is digested.
@@ -54,6 +57,8 @@ struct Shared {
     levers: Levers,
     schedule: Schedule,
     data: Option<DataDir>,
+    /// What the API shows as it is not.
+    veil: Mutex<Veil>,
 }
 
 /// Why what was decided could not be carried out. Nothing of it was.
@@ -83,16 +88,24 @@ impl Array {
         carry_out(&mut cluster, &planes, data.as_ref())?;
         let schedule = Schedule::new(levers.clone(), events.clone());
         let cluster = Mutex::new(cluster);
-        let shared = Arc::new(Shared { cluster, planes, events, levers, schedule, data });
+        let veil = Mutex::default();
+        let shared = Arc::new(Shared { cluster, planes, events, levers, schedule, data, veil });
         Ok(Self { shared, caller: None })
     }
 
     /// Answers a call. The data planes have done their part when it returns.
     pub fn answer(&self, call: &Call) -> Answer {
-        let answer = self
-            .admitted(call)
-            .and_then(|call| self.change(|cluster| rest::answer(cluster, &call)))
-            .unwrap_or_else(|refusal| Answer::refused(&refusal));
+        self.answer_amid(call, &[])
+    }
+
+    /// The same, with a call that these faults of the API have hit.
+    pub fn answer_amid(&self, call: &Call, hits: &[Hit]) -> Answer {
+        let answer = self.admitted(call).and_then(|call| {
+            let mut veil = self.shared.veil.lock();
+            veil.lift(Instant::now(), |rule| self.shared.levers.api().holds(rule));
+            self.change(|cluster| mishap::answer(cluster, &call, hits, &mut veil))
+        });
+        let answer = answer.unwrap_or_else(|refusal| Answer::refused(&refusal));
         self.record(call, &answer);
         answer
     }
@@ -302,6 +315,11 @@ impl Controlled for Array {
         });
         state.insert("nfs_mounts".into(), mounts.collect());
         Value::Object(state)
+    }
+
+    fn portrait(&self) -> Portrait {
+        let mut cluster = self.shared.cluster.lock();
+        status::portrait(&mut cluster, &self.shared.planes, &self.shared.levers)
     }
 
     fn digest(&self, name: &str) -> Result<Digest, ControlError> {

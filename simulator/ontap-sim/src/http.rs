@@ -9,11 +9,15 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
-use sim_front::{ClientCertificates, Denied, User, basic_credentials, common_name_of, is_issued_by};
+use sim_front::{
+    ClientCertificates, Controlled as _, Denied, Mishaps, User, basic_credentials, common_name_of,
+    is_issued_by, obey_levers,
+};
 use tracing::warn;
 
 use crate::array::Array;
 use crate::rest::{Answer, Call, Method, SvmScope};
+use crate::skin::OntapSkin;
 use crate::state::account::Caller;
 use crate::state::{Cluster, Refusal, SvmId};
 use crate::zapi;
@@ -32,7 +36,9 @@ struct Api {
 
 /// The management API of `array`, at the door of an SVM or of the cluster.
 pub(crate) fn router(array: Array, door: Option<SvmId>) -> Router {
-    Router::new().fallback(serve).with_state(Arc::new(Api { array, door }))
+    let (levers, events) = (array.levers().clone(), array.event_log().clone());
+    let router = Router::new().fallback(serve).with_state(Arc::new(Api { array, door }));
+    obey_levers(router, &levers, &events, OntapSkin)
 }
 
 /// Who sends the request: by the certificate they showed, else by name and password.
@@ -85,8 +91,9 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
         svm: svm_scope(&parts.headers),
         body,
     };
+    let mishaps = parts.extensions.get::<Mishaps>().cloned().unwrap_or_default();
     // The machine is quick, but freeing a large volume is not: keep it off the reactor.
-    match tokio::task::spawn_blocking(move || array.answer(&call)).await {
+    match tokio::task::spawn_blocking(move || array.answer_amid(&call, &mishaps.0)).await {
         Ok(answer) => response(&answer),
         Err(error) => {
             warn!(%error, "a call failed");
@@ -136,7 +143,7 @@ fn svm_scope(headers: &HeaderMap) -> Option<SvmScope> {
     text("x-dot-svm-name").map(SvmScope::Name).or_else(|| text("x-dot-svm-uuid").map(SvmScope::Uuid))
 }
 
-fn not_authorised() -> Response {
+pub(crate) fn not_authorised() -> Response {
     let error = json!({ "error": { "message": "User is not authorized.", "code": "6691623" } });
     let mut response = response(&Answer { status: 401, location: None, allow: None, body: error });
     let challenge = HeaderValue::from_static("Basic realm=\"Private\", charset=\"UTF-8\"");
@@ -144,7 +151,7 @@ fn not_authorised() -> Response {
     response
 }
 
-fn response(answer: &Answer) -> Response {
+pub(crate) fn response(answer: &Answer) -> Response {
     let mut response = Response::new(Body::from(answer.body.to_string()));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();

@@ -18,9 +18,12 @@ pub mod dataplane;
 mod door;
 mod http;
 mod management;
+mod mishap;
 pub mod rest;
 mod simulator;
+mod skin;
 pub mod state;
+mod status;
 mod zapi;
 
 pub use simulator::{Configuration, OntapSim, StartError};

@@ -4,7 +4,7 @@ use blockstore::{BlockError, Volume};
 use levers::{EventLog, Levers, Schedule};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use sim_front::{ControlError, Controlled, Digest, Happening, PortalFault, PortalSelector};
+use sim_front::{ControlError, Controlled, Digest, Happening, PortalFault, PortalSelector, Portrait};
 
 use crate::cluster::Cluster;
 use crate::rpc::render_volume;
@@ -43,6 +43,10 @@ impl Controlled for Cluster {
                 "sessions": sessions,
             })
         })
+    }
+
+    fn portrait(&self) -> Portrait {
+        crate::status::portrait(self)
     }
 
     fn digest(&self, name: &str) -> Result<Digest, ControlError> {

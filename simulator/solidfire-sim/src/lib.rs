@@ -13,7 +13,10 @@ mod control;
 mod dataplane;
 mod launch;
 mod rpc;
+mod skin;
 pub mod state;
+mod status;
+mod veil;
 
 pub use cluster::Cluster;
 pub use dataplane::DataPlane;

@@ -1,85 +1,45 @@
 //! The levers over HTTP: each route is one call of [`Controlled`] or of its [`levers::Levers`].
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
-use axum::http::header;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
-use axum::{Json, Router};
-use levers::{Action, Attention, Event, LunFaults, Mode, NfsFaults, PortalFault, Trigger};
+use levers::{Action, ApiRule, Attention, LunFaults, Mode, NfsFaults, PortalFault, RuleId, Trigger};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-use tokio_stream::{Stream, StreamExt as _};
+use serde_json::json;
 
-use super::{Array, ControlError, Controlled, Happening, Named, Since, off_the_reactor};
+use super::error::Refused;
+use super::input::{Asked, Input, Segment};
+use super::{Array, Controlled, Happening, Named, PortalSelector, off_the_reactor};
 
-pub(super) fn router() -> Router<Arc<dyn Controlled>> {
-    Router::new()
-        .route("/sim/v1/events/stream", get(stream_events))
-        .route("/sim/v1/trace", put(trace))
-        .route("/sim/v1/luns/faults", get(lun_faults).put(set_lun_faults))
-        .route("/sim/v1/luns/attention", post(raise_attention))
-        .route("/sim/v1/portals/{portal}/fault", put(set_portal_fault))
-        .route("/sim/v1/portals/{portal}/migrate", post(migrate))
-        .route("/sim/v1/nfs/{svm}/faults", get(nfs_faults).put(set_nfs_faults))
-        .route("/sim/v1/nfs/{svm}/restart", post(restart_nfs))
-        .route("/sim/v1/nfs/{svm}/expire-leases", post(expire_leases))
-        .route("/sim/v1/power-cut", put(arm_power_cut).post(cut_power))
-        .route("/sim/v1/mode", put(set_mode))
-        .route("/sim/v1/step", post(step))
-        .route("/sim/v1/schedule", post(schedule))
-}
+type Answered = Result<Response, Refused>;
 
-type Answered = Result<Response, ControlError>;
-
-/// A body, or an error that says what is wrong with it. Any content type will do: `curl -d` sends a
-/// form's.
-fn parsed<T: DeserializeOwned>(body: &Bytes) -> Result<T, ControlError> {
-    serde_json::from_slice(body).map_err(|error| ControlError::Invalid {
-        message: format!("the body is not what this request takes: {error}"),
-    })
+fn selector(text: &str) -> Result<PortalSelector, Refused> {
+    text.parse().map_err(|error| Refused::from(error).at("path"))
 }
 
 fn done() -> Response {
     Json(json!({})).into_response()
 }
 
-async fn stream_events(State(array): Array, Query(Since { since }): Query<Since>) -> Response {
-    let lines = lines_from(array, since).map(Ok::<_, Infallible>);
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
-}
-
-/// The events from number `since` on, a line each; it never ends.
-fn lines_from(array: Arc<dyn Controlled>, since: u64) -> impl Stream<Item = String> + Send {
-    let next = tokio_stream::wrappers::WatchStream::new(array.event_log().watch());
-    let mut since = since;
-    next.map(move |_| {
-        let new = array.event_log().since(since);
-        since = new.last().map_or(since, |event| event.sequence + 1);
-        new.iter().map(line).collect()
-    })
-}
-
-fn line(event: &Event) -> String {
-    format!("{}\n", json!(event))
-}
-
 #[derive(Deserialize)]
-struct Switch {
+#[serde(deny_unknown_fields)]
+pub(super) struct Switch {
     on: bool,
 }
 
-async fn trace(State(array): Array, body: Bytes) -> Answered {
-    let Switch { on } = parsed(&body)?;
+pub(super) async fn trace(State(array): Array, Input(Switch { on }): Input<Switch>) -> Answered {
     array.event_log().set_tracing(on);
     Ok(done())
 }
 
-async fn lun_faults(State(array): Array, Query(Named { name }): Query<Named>) -> Answered {
+pub(super) async fn is_tracing(State(array): Array) -> Response {
+    Json(json!({ "on": array.event_log().traces() })).into_response()
+}
+
+pub(super) async fn lun_faults(State(array): Array, Asked(Named { name }): Asked<Named>) -> Answered {
     off_the_reactor(move || {
         let faults = array.levers().lun(&array.serial_of(&name)?).faults().unwrap_or_default();
         Ok(Json(&*faults).into_response())
@@ -87,8 +47,11 @@ async fn lun_faults(State(array): Array, Query(Named { name }): Query<Named>) ->
     .await
 }
 
-async fn set_lun_faults(State(array): Array, Query(Named { name }): Query<Named>, body: Bytes) -> Answered {
-    let faults: LunFaults = parsed(&body)?;
+pub(super) async fn set_lun_faults(
+    State(array): Array,
+    Asked(Named { name }): Asked<Named>,
+    Input(faults): Input<LunFaults>,
+) -> Answered {
     off_the_reactor(move || {
         let serial = array.serial_of(&name)?;
         array.event_log().record("lun.faults", json!({ "name": name, "serial": serial, "faults": faults }));
@@ -98,8 +61,11 @@ async fn set_lun_faults(State(array): Array, Query(Named { name }): Query<Named>
     .await
 }
 
-async fn raise_attention(State(array): Array, Query(Named { name }): Query<Named>, body: Bytes) -> Answered {
-    let attention: Attention = parsed(&body)?;
+pub(super) async fn raise_attention(
+    State(array): Array,
+    Asked(Named { name }): Asked<Named>,
+    Input(attention): Input<Attention>,
+) -> Answered {
     off_the_reactor(move || {
         array.levers().lun(&array.serial_of(&name)?).raise(attention);
         Ok(done())
@@ -108,13 +74,17 @@ async fn raise_attention(State(array): Array, Query(Named { name }): Query<Named
 }
 
 #[derive(Deserialize)]
-struct FaultBody {
+#[serde(deny_unknown_fields)]
+pub(super) struct FaultBody {
     fault: PortalFault,
 }
 
-async fn set_portal_fault(State(array): Array, Path(portal): Path<String>, body: Bytes) -> Answered {
-    let portal = portal.parse()?;
-    let FaultBody { fault } = parsed(&body)?;
+pub(super) async fn set_portal_fault(
+    State(array): Array,
+    Segment(portal): Segment,
+    Input(FaultBody { fault }): Input<FaultBody>,
+) -> Answered {
+    let portal = selector(&portal)?;
     off_the_reactor(move || {
         array.set_portal_fault(portal, fault)?;
         Ok(done())
@@ -123,17 +93,21 @@ async fn set_portal_fault(State(array): Array, Path(portal): Path<String>, body:
 }
 
 #[derive(Deserialize)]
-struct Destination {
+#[serde(deny_unknown_fields)]
+pub(super) struct Destination {
     node: String,
 }
 
-async fn migrate(State(array): Array, Path(portal): Path<String>, body: Bytes) -> Answered {
-    let portal = portal.parse()?;
-    let Destination { node } = parsed(&body)?;
+pub(super) async fn migrate(
+    State(array): Array,
+    Segment(portal): Segment,
+    Input(Destination { node }): Input<Destination>,
+) -> Answered {
+    let portal = selector(&portal)?;
     happen(array, Happening::PortalMigrates { portal, node }).await
 }
 
-async fn nfs_faults(State(array): Array, Path(svm): Path<String>) -> Answered {
+pub(super) async fn nfs_faults(State(array): Array, Segment(svm): Segment) -> Answered {
     off_the_reactor(move || {
         array.require_nfs(&svm)?;
         let faults = array.levers().nfs(&svm).faults().unwrap_or_default();
@@ -142,8 +116,11 @@ async fn nfs_faults(State(array): Array, Path(svm): Path<String>) -> Answered {
     .await
 }
 
-async fn set_nfs_faults(State(array): Array, Path(svm): Path<String>, body: Bytes) -> Answered {
-    let faults: NfsFaults = parsed(&body)?;
+pub(super) async fn set_nfs_faults(
+    State(array): Array,
+    Segment(svm): Segment,
+    Input(faults): Input<NfsFaults>,
+) -> Answered {
     off_the_reactor(move || {
         array.require_nfs(&svm)?;
         array.event_log().record("nfs.faults", json!({ "svm": svm, "faults": faults }));
@@ -153,19 +130,19 @@ async fn set_nfs_faults(State(array): Array, Path(svm): Path<String>, body: Byte
     .await
 }
 
-async fn restart_nfs(State(array): Array, Path(svm): Path<String>) -> Answered {
+pub(super) async fn restart_nfs(State(array): Array, Segment(svm): Segment) -> Answered {
     happen(array, Happening::NfsRestart { svm }).await
 }
 
-async fn expire_leases(State(array): Array, Path(svm): Path<String>) -> Answered {
+pub(super) async fn expire_leases(State(array): Array, Segment(svm): Segment) -> Answered {
     happen(array, Happening::NfsLeasesExpire { svm }).await
 }
 
-async fn arm_power_cut(State(array): Array) -> Answered {
+pub(super) async fn arm_power_cut(State(array): Array) -> Answered {
     happen(array, Happening::PowerCutArmed).await
 }
 
-async fn cut_power(State(array): Array) -> Answered {
+pub(super) async fn cut_power(State(array): Array) -> Answered {
     happen(array, Happening::PowerCut).await
 }
 
@@ -178,36 +155,77 @@ async fn happen(array: Arc<dyn Controlled>, happening: Happening) -> Answered {
 }
 
 #[derive(Deserialize)]
-struct ModeBody {
+#[serde(deny_unknown_fields)]
+pub(super) struct ModeBody {
     mode: Mode,
 }
 
-async fn set_mode(State(array): Array, body: Bytes) -> Answered {
-    let ModeBody { mode } = parsed(&body)?;
+pub(super) async fn set_mode(State(array): Array, Input(ModeBody { mode }): Input<ModeBody>) -> Answered {
     array.levers().gate().set_mode(mode);
     Ok(done())
 }
 
 #[derive(Deserialize)]
-struct Steps {
+#[serde(deny_unknown_fields)]
+pub(super) struct Steps {
     count: usize,
 }
 
-async fn step(State(array): Array, body: Bytes) -> Answered {
-    let Steps { count } = parsed(&body)?;
+pub(super) async fn mode(State(array): Array) -> Response {
+    let gate = array.levers().gate();
+    let mode = if gate.is_stepping() { Mode::Step } else { Mode::Auto };
+    Json(json!({ "mode": mode, "waiting": gate.waiting() })).into_response()
+}
+
+pub(super) async fn step(State(array): Array, Input(Steps { count }): Input<Steps>) -> Answered {
     let gate = array.levers().gate();
     gate.step(count);
     Ok(Json(json!({ "waiting": gate.waiting() })).into_response())
 }
 
 #[derive(Deserialize)]
-struct Planned {
+#[serde(deny_unknown_fields)]
+pub(super) struct Planned {
     trigger: Trigger,
     action: Action,
 }
 
-async fn schedule(State(array): Array, body: Bytes) -> Answered {
-    let Planned { trigger, action } = parsed(&body)?;
+pub(super) async fn schedule(
+    State(array): Array,
+    Input(Planned { trigger, action }): Input<Planned>,
+) -> Answered {
     array.schedule().plan(trigger, action);
-    Ok(Json::<Value>(json!({ "pending": array.schedule().pending() })).into_response())
+    Ok(Json(json!({ "pending": array.schedule().pending() })).into_response())
+}
+
+pub(super) async fn api_rules(State(array): Array) -> Response {
+    Json(array.levers().api().rules()).into_response()
+}
+
+pub(super) async fn add_api_rule(State(array): Array, Input(rule): Input<ApiRule>) -> Answered {
+    let id = array.levers().api().add(rule.clone()).map_err(|error| {
+        Refused::new(StatusCode::CONFLICT, error.to_string()).cure("DELETE /sim/v1/api/faults removes all")
+    })?;
+    array.event_log().record("api.rule", json!({ "id": id, "rule": rule }));
+    Ok(Json(json!({ "id": id })).into_response())
+}
+
+pub(super) async fn clear_api_rules(State(array): Array) -> Response {
+    array.levers().api().clear();
+    array.event_log().record("api.rules_cleared", json!({}));
+    done()
+}
+
+pub(super) async fn remove_api_rule(State(array): Array, Segment(id): Segment) -> Answered {
+    let no_number = |_| Refused::bad(format!("`{id}` is no number of a rule")).at("path");
+    let rule = RuleId(id.parse().map_err(no_number)?);
+    if !array.levers().api().remove(rule) {
+        let known: Vec<_> = array.levers().api().rules().iter().map(|rule| rule.id.0.to_string()).collect();
+        let what = format!("there is no rule {id}; there are [{}]", known.join(", "));
+        return Err(Refused::new(StatusCode::NOT_FOUND, what)
+            .at("path")
+            .cure("GET /sim/v1/api/faults lists them"));
+    }
+    array.event_log().record("api.rule_removed", json!({ "id": rule }));
+    Ok(done())
 }

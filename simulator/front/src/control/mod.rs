@@ -4,8 +4,10 @@
 //!
 //! | request | body → answer |
 //! |---|---|
-//! | `GET /sim/v1/events[?since=N]` | the event log, oldest first, from number N on |
-//! | `GET /sim/v1/events/stream[?since=N]` | the same, one JSON object a line, and then each event as it comes |
+//! | `GET /` | the status page |
+//! | `GET /openapi.json` | this list for programs, with every schema |
+//! | `GET /sim/v1/events[?since=N&kind=PATTERN&text=TEXT&limit=N]` | the event log, oldest first, from number N on |
+//! | `GET /sim/v1/events/stream[?since=N]` | the same, one JSON object a line (or server-sent events), and then each event as it comes |
 //! | `PUT /sim/v1/trace` | `{"on":true}`: SCSI commands and NFS calls are events, too |
 //! | `GET /sim/v1/state` | the array's state |
 //! | `GET /sim/v1/luns/digest?name=NAME` | `{"sha256":"…","bytes":N}` of the whole content |
@@ -16,26 +18,40 @@
 //! | `GET`, `PUT /sim/v1/nfs/{SVM}/faults` | an NFS service's faults ([`levers::NfsFaults`]) |
 //! | `POST /sim/v1/nfs/{SVM}/restart` | the service restarts: client state is gone, grace begins |
 //! | `POST /sim/v1/nfs/{SVM}/expire-leases` | every lease has run out |
+//! | `GET`, `POST`, `DELETE /sim/v1/api/faults` | rules of what goes wrong in the management API ([`levers::ApiRule`]) |
+//! | `DELETE /sim/v1/api/faults/{ID}` | one rule less |
 //! | `PUT /sim/v1/power-cut` | from now on the array knows what is not flushed |
 //! | `POST /sim/v1/power-cut` | what was not flushed is gone |
 //! | `PUT /sim/v1/mode` | `{"mode":"auto|step"}` |
 //! | `POST /sim/v1/step` | `{"count":N}` commands pass; `{"waiting":N}` is how many are at the gate |
 //! | `POST /sim/v1/schedule` | `{"trigger":…,"action":…}` ([`levers::Trigger`], [`levers::Action`]) |
 
+mod error;
+mod events;
+mod input;
 mod levers_routes;
+mod openapi;
+mod page;
+mod portrait;
+mod routes;
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Json, Router};
 use levers::{EventLog, Levers, PortalFault, Schedule};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+pub use self::error::ControlError;
+use self::error::Refused;
+use self::input::Asked;
+pub use self::portrait::{Cell, Lever, Portrait, Row, Section, unit_levers};
 
 /// Which portals are meant: all of an address, or one port of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,40 +90,6 @@ pub struct Digest {
     pub sha256: String,
     /// Length of the content in bytes.
     pub bytes: u64,
-}
-
-/// Why a control request was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ControlError {
-    /// What was named does not exist (404).
-    #[error("{message}")]
-    NotFound {
-        /// What was looked for, and what there is.
-        message: String,
-    },
-    /// The request makes no sense (400).
-    #[error("{message}")]
-    Invalid {
-        /// What is wrong, and the cure.
-        message: String,
-    },
-    /// The array could not do it (500).
-    #[error("{message}")]
-    Failed {
-        /// What went wrong.
-        message: String,
-    },
-}
-
-impl IntoResponse for ControlError {
-    fn into_response(self) -> Response {
-        let status = match &self {
-            Self::NotFound { .. } => StatusCode::NOT_FOUND,
-            Self::Invalid { .. } => StatusCode::BAD_REQUEST,
-            Self::Failed { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        (status, Json(json!({ "error": self.to_string() }))).into_response()
-    }
 }
 
 /// Something that happens to the array once: not a state that a lever holds.
@@ -151,6 +133,9 @@ pub trait Controlled: Send + Sync + 'static {
     /// The whole state, for people and for assertions; secrets redacted.
     fn state(&self) -> Value;
 
+    /// What the status page shows.
+    fn portrait(&self) -> Portrait;
+
     /// SHA-256 over the content of the LUN or volume `name`.
     ///
     /// # Errors
@@ -184,43 +169,62 @@ pub trait Controlled: Send + Sync + 'static {
 
 /// The control endpoint of `array`, for [`crate::serve_http`].
 pub fn control_router(array: Arc<dyn Controlled>) -> Router {
-    Router::new()
-        .route("/sim/v1/events", get(events))
-        .route("/sim/v1/state", get(state))
-        .route("/sim/v1/luns/digest", get(digest))
-        .merge(levers_routes::router())
+    routes::router()
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(other_method)
+        .layer(from_fn(own_pages_only))
         .with_state(array)
+}
+
+async fn unknown_path(request: Request) -> Response {
+    let what = format!("there is nothing at {}", request.uri().path());
+    Refused::new(StatusCode::NOT_FOUND, what).at("path").into_response()
+}
+
+async fn other_method(request: Request) -> Response {
+    let what = format!("{} is not for {}", request.method(), request.uri().path());
+    Refused::new(StatusCode::METHOD_NOT_ALLOWED, what).at("method").into_response()
+}
+
+/// A page of another origin, open in the same browser, may not pull levers here: a browser tells the
+/// origin with everything that changes something (Fetch standard, §3.1), programs tell none.
+async fn own_pages_only(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let text = |name| HeaderMap::get(headers, name).and_then(|value| value.to_str().ok());
+    let foreign = match (text(header::ORIGIN), text(header::HOST)) {
+        (Some(origin), Some(host)) => origin.strip_prefix("http://") != Some(host),
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    if foreign {
+        return Refused::new(StatusCode::FORBIDDEN, "this request comes from a page of another origin")
+            .at("header Origin")
+            .cure("open the status page of this simulator, or call without a browser")
+            .into_response();
+    }
+    next.run(request).await
 }
 
 type Array = State<Arc<dyn Controlled>>;
 
 #[derive(Deserialize)]
-struct Since {
-    #[serde(default)]
-    since: u64,
-}
-
-#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Named {
     name: String,
 }
 
-async fn events(State(array): Array, Query(Since { since }): Query<Since>) -> Response {
-    Json(array.event_log().since(since)).into_response()
-}
-
-async fn state(State(array): Array) -> Result<Response, ControlError> {
+async fn state(State(array): Array) -> Result<Response, Refused> {
     off_the_reactor(move || Ok(Json(array.state()).into_response())).await
 }
 
-async fn digest(State(array): Array, Query(Named { name }): Query<Named>) -> Result<Response, ControlError> {
+async fn digest(State(array): Array, Asked(Named { name }): Asked<Named>) -> Result<Response, Refused> {
     off_the_reactor(move || Ok(Json(array.digest(&name)?).into_response())).await
 }
 
 async fn off_the_reactor(
     work: impl FnOnce() -> Result<Response, ControlError> + Send + 'static,
-) -> Result<Response, ControlError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(ControlError::Failed { message: error.to_string() }))
+) -> Result<Response, Refused> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.unwrap_or_else(|error| Err(ControlError::Failed { message: error.to_string() }));
+    done.map_err(Refused::from)
 }

@@ -69,6 +69,7 @@ impl Session {
             wanted_out: 0,
             r2t_count: 0,
         };
+        scsi.guard.meter.count(ending.expected_in.into(), ending.expected_out.into());
         let mut cdb = [0; 16];
         cdb.copy_from_slice(&pdu.header[32..48]);
         if self.events.traces() {

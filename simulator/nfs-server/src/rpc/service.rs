@@ -1,11 +1,13 @@
 //! Which program serves a call.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use levers::{EventLog, Levers, NfsLever};
+use levers::{EventLog, Levers, Meter, NfsLever, Traffic};
+use parking_lot::RwLock;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -14,6 +16,9 @@ use crate::rpc::duplicate::ReplyCache;
 use crate::rpc::reply::{self, Refusal, Reply};
 use crate::tree::take_barriers;
 use crate::xdr::{Decoder, Encoder};
+
+/// Clients whose traffic is counted.
+const MAX_METERS: usize = 4096;
 
 /// Where a call comes from.
 #[derive(Debug, Clone)]
@@ -70,6 +75,7 @@ pub(crate) struct Dispatcher {
     levers: Levers,
     lever: NfsLever,
     events: EventLog,
+    meters: Arc<RwLock<BTreeMap<IpAddr, Meter>>>,
 }
 
 impl Dispatcher {
@@ -81,7 +87,14 @@ impl Dispatcher {
         lever: NfsLever,
         events: EventLog,
     ) -> Self {
-        Self { services: services.into_iter().collect(), replies: Arc::default(), levers, lever, events }
+        Self {
+            services: services.into_iter().collect(),
+            replies: Arc::default(),
+            levers,
+            lever,
+            events,
+            meters: Arc::default(),
+        }
     }
 
     pub(crate) fn levers(&self) -> (&Levers, &NfsLever) {
@@ -94,14 +107,34 @@ impl Dispatcher {
 
     /// The reply to a record; `None` where nothing can be answered and the connection must go.
     pub(crate) fn answer(&self, from: IpAddr, record: Bytes) -> Option<Reply> {
-        let address = from.to_canonical();
+        let (address, received) = (from.to_canonical(), record.len());
         match Call::parse(record) {
-            Ok(call) => Some(self.answer_call(address, call)),
+            Ok(call) => {
+                let reply = self.answer_call(address, call);
+                let sent = reply.pieces.iter().map(|piece| piece.len() as u64).sum();
+                self.count(address, sent, received as u64);
+                Some(reply)
+            }
             Err(error) => {
                 tracing::debug!(client = %address, %error, "unfit call");
                 reply::denied(&error).map(Reply::from)
             }
         }
+    }
+
+    fn count(&self, client: IpAddr, sent: u64, received: u64) {
+        if let Some(meter) = self.meters.read().get(&client) {
+            return meter.count(sent, received);
+        }
+        let mut meters = self.meters.write();
+        if meters.len() < MAX_METERS {
+            meters.entry(client).or_default().count(sent, received);
+        }
+    }
+
+    /// What a client has called so far, whatever LIF it came through.
+    pub(crate) fn traffic(&self, client: IpAddr) -> Traffic {
+        self.meters.read().get(&client).map(Meter::traffic).unwrap_or_default()
     }
 
     fn answer_call(&self, address: IpAddr, call: Call) -> Reply {

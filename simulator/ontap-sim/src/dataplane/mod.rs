@@ -13,7 +13,7 @@ mod tests;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use blockstore::Volume as Content;
@@ -21,7 +21,7 @@ use iscsi_target::{
     Auth, AuthPolicy, BlockSize, Identity, IscsiServer, Lun as LogicalUnit, PortGroup, PortalError,
     SessionInfo, Target, Visibility,
 };
-use levers::{EventLog, Levers};
+use levers::{EventLog, Levers, Traffic};
 use nfs_server::{Export, FileTree, LifError, MountedClient, NfsServer, NfsVersions, Quota, RootAttributes};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
@@ -320,6 +320,16 @@ impl DataPlanes {
     pub fn nfs_clients(&self) -> Vec<MountedClient> {
         let servers: Vec<_> = self.served.lock().nfs.values().cloned().collect();
         servers.iter().flat_map(NfsServer::clients).collect()
+    }
+
+    /// What an NFS client has called so far.
+    pub fn nfs_traffic(&self, client: IpAddr) -> Traffic {
+        let servers: Vec<_> = self.served.lock().nfs.values().cloned().collect();
+        servers.iter().map(|server| server.traffic(client)).fold(Traffic::default(), |sum, more| Traffic {
+            operations: sum.operations + more.operations,
+            read: sum.read + more.read,
+            written: sum.written + more.written,
+        })
     }
 
     fn put_targets(&self, served: &mut Served, svms: BTreeSet<SvmId>) {

@@ -30,6 +30,11 @@ impl Answer {
         }
         Self::new(refusal.status, json!({ "error": error }))
     }
+
+    /// The answer to a request that a job carries out.
+    pub fn accepted(job: JobId) -> Self {
+        Self::new(202, json!({ "job": job_link(job) }))
+    }
 }
 
 /// The link to a job, in the form that every client finds.

@@ -11,6 +11,7 @@ use super::resource::{Records, Resource, Scope};
 use super::resources;
 use super::select::Selection;
 use super::value::{underscored, without_nulls};
+use super::veil::Veil;
 use crate::state::{Cluster, JobId, Phase, Refusal, SvmId};
 
 /// The methods the API knows.
@@ -80,17 +81,19 @@ pub struct Call {
 /// Answers a call; a refused one has changed nothing. What the data planes must do for the answer to be true is in
 /// [`Cluster::take_changes`] afterwards.
 pub fn answer(cluster: &mut Cluster, call: &Call) -> Answer {
-    let answer = cluster.attempt(|cluster| try_answer(cluster, call));
+    answer_behind(cluster, call, &Veil::CLEAR)
+}
+
+/// The same, where some things are shown as they are not.
+pub fn answer_behind(cluster: &mut Cluster, call: &Call, veil: &Veil) -> Answer {
+    let answer = cluster.attempt(|cluster| try_answer(cluster, call, veil));
     answer.unwrap_or_else(|refusal| Answer::refused(&refusal))
 }
 
-fn try_answer(cluster: &mut Cluster, call: &Call) -> Result<Answer, Refusal> {
+fn try_answer(cluster: &mut Cluster, call: &Call, veil: &Veil) -> Result<Answer, Refusal> {
     let unknown = || Refusal::no_entry().about(&call.path);
     let segments = segments(&call.path).ok_or_else(unknown)?;
-    let found = resources::ALL.iter().find_map(|resource| {
-        resource.match_path(&segments).map(|(parents, keys)| (*resource, parents, keys))
-    });
-    let (resource, parents, keys) = found.ok_or_else(unknown)?;
+    let (resource, parents, keys) = find_resource(&segments).ok_or_else(unknown)?;
     if call.method == Method::Options {
         let answer = Answer::new(200, json!({}));
         return Ok(Answer { allow: Some(resource.allowed()), ..answer });
@@ -113,7 +116,7 @@ fn try_answer(cluster: &mut Cluster, call: &Call) -> Result<Answer, Refusal> {
     {
         query.require("uuid", &svm.to_string());
     }
-    let scope = Scope { resource: &resource, parents: &parents, keys, query: &query, svm };
+    let scope = Scope { resource: &resource, parents: &parents, keys, query: &query, svm, veil };
     if !leads_through_own(cluster, &scope) {
         return Err((resource.missing)());
     }
@@ -144,13 +147,26 @@ fn try_answer(cluster: &mut Cluster, call: &Call) -> Result<Answer, Refusal> {
     }
 }
 
+fn find_resource(segments: &[String]) -> Option<(Resource, Vec<String>, Vec<String>)> {
+    resources::ALL
+        .iter()
+        .find_map(|resource| resource.match_path(segments).map(|(parents, keys)| (*resource, parents, keys)))
+}
+
+/// Whether changes at this path are jobs.
+pub fn makes_jobs(path: &str) -> bool {
+    let found = segments(path).and_then(|segments| find_resource(&segments));
+    found.is_some_and(|(resource, ..)| resource.asynchronous)
+}
+
 /// Every record of every collection that stands by itself, complete, by path: the array for people
 /// and for assertions.
 pub fn portrait(cluster: &Cluster) -> Map<String, Value> {
     let query = Query::default();
     let alone = resources::ALL.iter().filter(|resource| resource.is_listed() && !resource.path.contains('{'));
     let pictured = |resource: &Resource| {
-        let scope = Scope { resource, parents: &[], keys: Vec::new(), query: &query, svm: None };
+        let scope =
+            Scope { resource, parents: &[], keys: Vec::new(), query: &query, svm: None, veil: &Veil::CLEAR };
         (resource.path.to_owned(), Value::Array(records(cluster, &scope).unwrap_or_default()))
     };
     alone.map(pictured).collect()
@@ -176,7 +192,14 @@ fn stream<'c>(cluster: &'c Cluster, scope: &'c Scope<'_>) -> Result<Records<'c>,
         [] => scope.query.matches(record),
         keys => scope.key_of(record) == keys && is_within(scope, record),
     };
-    Ok(Box::new(all.map(without_nulls).filter(wanted)))
+    let all = all.map(without_nulls);
+    if scope.veil.is_clear() {
+        return Ok(Box::new(all.filter(wanted)));
+    }
+    // What is veiled may be anywhere: all records are made, then those that are wanted are kept.
+    let mut shown: Vec<_> = all.collect();
+    scope.veil.over(&mut shown, |record| instance_href(scope, &scope.key_of(record)));
+    Ok(Box::new(shown.into_iter().filter(wanted)))
 }
 
 fn records(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {

@@ -20,10 +20,12 @@ mod select;
 #[cfg(test)]
 mod tests;
 mod value;
+mod veil;
 
 pub use answer::Answer;
-pub use engine::{Call, Method, SvmScope, answer, portrait};
+pub use engine::{Call, Method, SvmScope, answer, answer_behind, makes_jobs, portrait};
 pub(crate) use path::encoded;
 pub use path::plain_path;
 pub(crate) use query::satisfies;
 pub(crate) use value::{size_from_text, text_of, values_at};
+pub use veil::{Veil, Veiled};

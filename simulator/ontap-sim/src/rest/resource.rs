@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::body::Body;
 use super::query::Query;
 use super::value::text_of;
+use super::veil::Veil;
 use crate::state::table::{Row, Table};
 use crate::state::{Cluster, Refusal, Svm, SvmId};
 
@@ -150,6 +151,8 @@ pub(super) struct Scope<'a> {
     pub(super) query: &'a Query,
     /// The SVM named by header.
     pub(super) svm: Option<SvmId>,
+    /// What is shown as it is not.
+    pub(super) veil: &'a Veil,
 }
 
 impl Scope<'_> {
@@ -231,7 +234,7 @@ impl Scope<'_> {
 
     /// The same call on the record with this key.
     pub(super) fn keyed(&self, keys: Vec<String>) -> Self {
-        Self { resource: self.resource, parents: self.parents, keys, query: self.query, svm: self.svm }
+        Self { keys, ..*self }
     }
 
     /// The key of a record of this resource.

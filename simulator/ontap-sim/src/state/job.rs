@@ -41,4 +41,11 @@ impl Cluster {
         }
         id
     }
+
+    /// Makes a finished job one that failed. A job that is forgotten stays so.
+    pub fn fail_job(&mut self, id: JobId, failure: Refusal) {
+        if let Some(mut job) = self.jobs.get_mut(&id) {
+            job.failure = Some(failure);
+        }
+    }
 }

@@ -8,19 +8,24 @@ mod render;
 mod version;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use levers::{ApiFault, Hit};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
-use sim_front::BasicAuth;
+use sim_front::{BasicAuth, Mishaps, obey_levers};
 use tracing::{debug, info};
 
 use crate::cluster::Cluster;
-use crate::state::ApiError;
+use crate::skin::ElementSkin;
+use crate::state::{ApiError, Reply};
+use crate::veil::Veil;
 
 use self::params::Params;
 use self::version::Version;
@@ -29,28 +34,32 @@ pub(crate) use self::render::volume as render_volume;
 
 /// The API of `cluster` for the administrators that `auth` admits.
 pub(crate) fn router(cluster: Arc<Cluster>, auth: BasicAuth) -> Router {
-    Router::new()
+    let (levers, events) = (cluster.fault_levers().clone(), cluster.events().clone());
+    let router = Router::new()
         .route("/json-rpc/{version}", get(get_form).post(post_form))
         .route("/json-rpc/{version}/", get(get_form).post(post_form))
         .fallback(async || not_found())
-        .with_state(Arc::new(Api { cluster, auth }))
+        .with_state(Arc::new(Api { cluster, auth, veil: Mutex::default() }));
+    obey_levers(router, &levers, &events, ElementSkin)
 }
 
 #[derive(Debug)]
 struct Api {
     cluster: Arc<Cluster>,
     auth: BasicAuth,
+    veil: Mutex<Veil>,
 }
 
 async fn post_form(
     State(api): State<Arc<Api>>,
     Path(version): Path<String>,
     headers: HeaderMap,
+    mishaps: Option<Extension<Mishaps>>,
     body: Bytes,
 ) -> Response {
     match api.find_refusal(&headers, &version) {
         Some(refusal) => refusal,
-        None => answer(api.call_body(&body)),
+        None => answer(api.call_body(&body, &hits(mishaps))),
     }
 }
 
@@ -58,6 +67,7 @@ async fn get_form(
     State(api): State<Arc<Api>>,
     Path(version): Path<String>,
     Query(pairs): Query<Vec<(String, String)>>,
+    mishaps: Option<Extension<Mishaps>>,
     headers: HeaderMap,
 ) -> Response {
     if let Some(refusal) = api.find_refusal(&headers, &version) {
@@ -65,7 +75,7 @@ async fn get_form(
     }
     let method = pairs.iter().find(|(name, _)| name == "method").map(|(_, value)| value.clone());
     let params = Params::from_pairs(pairs.into_iter().filter(|(name, _)| name != "method"));
-    answer(api.call(&Value::Null, &method.unwrap_or_default(), params))
+    answer(api.call(&Value::Null, &method.unwrap_or_default(), params, &hits(mishaps)))
 }
 
 impl Api {
@@ -78,22 +88,56 @@ impl Api {
         version.parse::<Version>().is_err().then(not_found)
     }
 
-    fn call_body(&self, body: &[u8]) -> Value {
+    fn call_body(&self, body: &[u8], hits: &[Hit]) -> Value {
         match parse_envelope(body) {
-            Ok(Envelope { id, method, params }) => self.call(&id, &method, params),
+            Ok(Envelope { id, method, params }) => self.call(&id, &method, params, hits),
             Err(error) => refusal(&Value::Null, &error),
         }
     }
 
-    fn call(&self, id: &Value, method: &str, mut params: Params) -> Value {
-        let outcome = decode::decode(method, &mut params).and_then(|request| self.cluster.call(request));
+    /// Carries a method out, not at all, or by half, as the faults that hit it would have it.
+    fn carry_out(&self, method: &str, params: &mut Params, hits: &[Hit]) -> Result<Reply, ApiError> {
+        let mut told = None;
+        for hit in hits {
+            match &hit.fault {
+                ApiFault::FailJob { message, .. } => {
+                    return Err(ApiError::Injected { message: message.clone() });
+                }
+                ApiFault::HalfDone { without, message, .. } => {
+                    without.iter().for_each(|member| params.drop(member));
+                    told = Some(ApiError::Injected { message: message.clone() });
+                }
+                _ => {}
+            }
+        }
+        let reply = decode::decode(method, params).and_then(|request| self.cluster.call(request))?;
+        told.map_or(Ok(reply), Err)
+    }
+
+    /// The volume that a call names, as it is, where a lever keeps it shown after its end.
+    fn volume_to_linger(&self, params: &Params, hits: &[Hit]) -> Option<Value> {
+        hits.iter().find(|hit| matches!(hit.fault, ApiFault::DisappearLate { .. }))?;
+        let id = params.peek("volumeID").map(|id| id.as_str().map_or(id.to_string(), str::to_owned))?;
+        self.cluster.with_state(|state| {
+            state.volumes().find(|volume| volume.id.0.to_string() == id).map(render::volume)
+        })
+    }
+
+    fn call(&self, id: &Value, method: &str, mut params: Params, hits: &[Hit]) -> Value {
+        let deleted = self.volume_to_linger(&params, hits);
+        let outcome = self.carry_out(method, &mut params, hits);
         self.cluster.record_call(method, outcome.as_ref().err());
         match outcome {
             Ok(reply) => {
                 debug!(method, "done");
                 let mut envelope = Map::new();
                 envelope.insert("id".into(), id.clone());
-                envelope.insert("result".into(), render::result(&reply));
+                let mut result = render::result(&reply);
+                let mut veil = self.veil.lock();
+                veil.lift(Instant::now(), |rule| self.cluster.fault_levers().api().holds(rule));
+                veil.over(method, &mut result);
+                veil.draw(hits, &result, deleted.as_ref());
+                envelope.insert("result".into(), result);
                 let unused = params.into_unused();
                 if !unused.is_empty() {
                     envelope.insert("unusedParameters".into(), Value::Object(unused));
@@ -106,6 +150,10 @@ impl Api {
             }
         }
     }
+}
+
+fn hits(mishaps: Option<Extension<Mishaps>>) -> Arc<[Hit]> {
+    mishaps.map(|Extension(mishaps)| mishaps.0).unwrap_or_default()
 }
 
 struct Envelope {
@@ -137,7 +185,7 @@ fn answer(envelope: Value) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], envelope.to_string()).into_response()
 }
 
-fn unauthorized() -> Response {
+pub(crate) fn unauthorized() -> Response {
     let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"Element API\"")];
     let page = "<html><head><title>401 Unauthorized</title></head>\
                 <body><h1>401 Unauthorized.</h1></body></html>\n";
@@ -216,7 +264,7 @@ mod tests {
         let server = IscsiServer::with_levers(events.clone(), levers.clone());
         let state = State::new("test", address, address, 1);
         let cluster = Cluster::new(state, DataPlane::new(server, address), events, levers);
-        Api { cluster: Arc::new(cluster), auth: BasicAuth::new(Vec::new()) }
+        Api { cluster: Arc::new(cluster), auth: BasicAuth::new(Vec::new()), veil: Mutex::default() }
     }
 
     fn json_value() -> impl Strategy<Value = Value> {
@@ -266,7 +314,7 @@ mod tests {
         fn any_sequence_of_requests_is_answered(requests in prop::collection::vec(request(), 1..30)) {
             let api = api();
             for request in requests {
-                let envelope = api.call_body(request.to_string().as_bytes());
+                let envelope = api.call_body(request.to_string().as_bytes(), &[]);
                 prop_assert!(is_answer(&envelope), "{request} -> {envelope}");
                 prop_assert_eq!(&envelope["id"], &request["id"]);
             }
@@ -275,8 +323,8 @@ mod tests {
         #[test]
         fn any_json_and_any_bytes_are_answered(value in json_value(), bytes in any::<Vec<u8>>()) {
             let api = api();
-            prop_assert!(is_answer(&api.call_body(value.to_string().as_bytes())));
-            prop_assert!(is_answer(&api.call_body(&bytes)));
+            prop_assert!(is_answer(&api.call_body(value.to_string().as_bytes(), &[])));
+            prop_assert!(is_answer(&api.call_body(&bytes, &[])));
         }
     }
 }

@@ -29,6 +29,16 @@ impl Params {
         self.0
     }
 
+    /// A parameter as it was given, still to be read.
+    pub(super) fn peek(&self, member: &str) -> Option<&Value> {
+        self.0.get(member)
+    }
+
+    /// Drops a parameter unread.
+    pub(super) fn drop(&mut self, member: &str) {
+        self.0.shift_remove(member);
+    }
+
     fn take(&mut self, member: &str) -> Option<Value> {
         self.0.shift_remove(member).filter(|value| !value.is_null())
     }

@@ -6,6 +6,12 @@ use super::{AccountId, VolumeId};
 /// An API-level refusal; it travels in an HTTP 200 answer with code 500.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
+    /// A lever made the call fail.
+    #[error("{message}")]
+    Injected {
+        /// What it is told.
+        message: String,
+    },
     /// The body is no JSON-RPC request.
     #[error("Unable to parse the request: {reason}")]
     Malformed {
@@ -94,6 +100,7 @@ impl ApiError {
     /// The name clients branch on.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Injected { .. } => "xUnknown",
             Self::Malformed { .. } => "xInvalidAPIParameter",
             Self::UnknownMethod { .. } => "xUnknownAPIMethod",
             Self::MissingParameter { .. } => "xMissingParameter",

@@ -15,12 +15,8 @@ def made(resource, **post):
     resource.post(hydrate=True, **post)
     try:
         yield resource
-    except BaseException:
-        # What went wrong first is told, not that this object could not be deleted for it.
-        with contextlib.suppress(NetAppRestError):
-            resource.delete()
-        raise
-    resource.delete()
+    finally:
+        resource.delete()
 
 
 def volume(name, **fields):
