@@ -2,7 +2,7 @@
 //! would: it looks, and it clicks.
 
 // Helpers of tests fail the test that called them.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod support;
 

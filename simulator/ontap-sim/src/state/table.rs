@@ -7,7 +7,7 @@
 //! name in an SVM, the volume a LUN lies in. Looking up by key or tag takes logarithmic time.
 //!
 //! A new table is one line in the list of [`super::Cluster`], a `Serialize` and `Deserialize` for
-//! its rows, and an implementation of [`Row`], which [`untagged!`] writes for a row without tags.
+//! its rows, and an implementation of [`Row`], which `untagged!` writes for a row without tags.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
