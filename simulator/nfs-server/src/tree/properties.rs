@@ -280,3 +280,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_qtree_goes_whole_though_a_file_in_it_has_two_names() {
+    let mut tree = Tree::new(1, CAPACITY, RootAttributes { mode: 0o777, uid: 0, gid: 0 });
+    for op in [Op::Qtree(0, 0), Op::Symlink(1, 2), Op::Link(1, 2, 1, 0), Op::RemoveQtree(0)] {
+        apply(&mut tree, &op);
+        assert_sound(&tree);
+    }
+    assert!(tree.find_qtree("a").is_err());
+    assert_eq!(tree.image.inodes.iter().count(), 1, "the root alone");
+}

@@ -116,7 +116,9 @@ impl Tree {
         let (id, qtree) = self.find_qtree(name)?;
         let mut open = vec![qtree.root];
         while let Some(number) = open.pop() {
-            if let Kind::Directory(directory) = &self.image.find(number)?.kind {
+            // A file of two names is met twice, and gone the second time.
+            let Ok(inode) = self.image.find(number) else { continue };
+            if let Kind::Directory(directory) = &inode.kind {
                 open.extend(directory.entries().map(|(_, _, inode)| inode));
             }
             self.drop_inode(number);
