@@ -15,7 +15,7 @@ pub mod nfs;
 pub mod wire;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -67,7 +67,7 @@ pub struct Connection {
 impl Connection {
     async fn open(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        // Not bound: connecting may then take a port again that waits for its last connection's end.
         // With a reset nothing of the connection stays behind: there are thousands a second.
         socket.set_zero_linger()?;
         let stream = socket.connect(address).await?;

@@ -42,7 +42,7 @@ pub(crate) fn fuzz(yes: bool, time: Duration, only: Option<&str>) -> Result<()> 
     let host = host()?;
     eprintln!("Building the fuzz targets");
     let mut build = cargo();
-    build.current_dir(&directory).args(["build", "--release", "--locked", "--quiet", "--bins"]);
+    build.current_dir(&directory).args(["build", "--release", "--quiet", "--bins"]);
     build.args(["--target", &host, "--target-dir"]).arg(directory.join("target"));
     run(build.env("CARGO_ENCODED_RUSTFLAGS", COVERAGE.join("\x1f")))?;
     for target in targets {
