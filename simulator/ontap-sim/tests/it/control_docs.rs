@@ -1,11 +1,6 @@
 //! What the documentation shows of the control endpoint, run as it stands.
 
-// Helpers of tests fail the test that called them.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod support;
-
-use support::Bench;
+use crate::support::Bench;
 use tokio::process::Command;
 
 /// The blocks of the documentation that are marked so.

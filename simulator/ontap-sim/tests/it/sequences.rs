@@ -1,14 +1,9 @@
 //! The call sequences of the incumbent's ONTAP drivers, call for call, over real TLS: what they send, the
 //! status codes they accept and the fields they read.
 
-// Helpers of tests fail the test that called them.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod support;
-
+use crate::support::Bench;
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::Bench;
 
 const IQN: &str = "iqn.2026-11.example:node-a";
 

@@ -4,16 +4,11 @@
 //! Mounting, and what else needs the addresses themselves, is tried on worker nodes by
 //! `integration/tests/simulator_docs.rs`.
 
-// Helpers of tests fail the test that called them.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod support;
-
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::support::configuration;
 use ontap_sim::{Configuration, OntapSim};
-use support::configuration;
 use tokio::process::Command;
 
 /// The management address in the document.
@@ -54,7 +49,7 @@ async fn follow(example: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_document_does_with_curl_succeeds_as_it_stands() {
-    let examples = examples(include_str!("../../../docs/simulators.md"));
+    let examples = examples(include_str!("../../../../docs/simulators.md"));
     assert!(examples.len() >= 2, "{} examples were found", examples.len());
     for example in &examples {
         let said = follow(example).await;

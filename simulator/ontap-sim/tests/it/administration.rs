@@ -1,14 +1,9 @@
 //! What an administrator keeps of the cluster over HTTPS: aggregates, schedules, peers, networks, QoS,
 //! NVMe, initiator groups and how LUN maps are reported.
 
-// Helpers of tests fail the test that called them.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod support;
-
+use crate::support::{Bench, Reply};
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::{Bench, Reply};
 
 fn code(reply: &Reply) -> (u16, &str) {
     (reply.status, reply.body["error"]["code"].as_str().unwrap_or_default())
@@ -199,7 +194,7 @@ async fn a_map_is_reported_by_more_nodes_and_fewer_and_by_one_at_least() {
 
 #[tokio::test]
 async fn the_cluster_says_the_release_and_model_it_was_given_and_the_name_it_gets() {
-    let mut configuration = support::configuration();
+    let mut configuration = crate::support::configuration();
     configuration.version = "9.17.1".parse().unwrap();
     configuration.model = "AFF-A250".into();
     let bench = Bench::with(configuration).await;

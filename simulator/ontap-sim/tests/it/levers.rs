@@ -1,16 +1,11 @@
 //! The levers over HTTP: each is pulled, and its effect is looked for where a client would see it.
 
-// Helpers of tests fail the test that called them.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::Bench;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sim_front::Controlled as _;
-use support::Bench;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;

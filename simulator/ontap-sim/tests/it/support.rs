@@ -1,8 +1,5 @@
 //! An array in this process and a client that talks to it over real TLS.
 
-// Each test file uses its part of this.
-#![allow(dead_code)]
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ontap_sim::dataplane::Ports;

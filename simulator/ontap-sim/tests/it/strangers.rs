@@ -2,18 +2,13 @@
 //! library's classes, and the playbook an administrator would write.
 //!
 //! `cargo xtask test` and `cargo xtask strangers` install them into a venv and say where it is; what
-//! they do is in `strangers/`. Each test has an array of its own.
-
-// Helpers of tests fail the test that called them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
+//! they do is in `tests/strangers/`. Each test has an array of its own.
 
 use std::path::{Path, PathBuf};
 
+use crate::support::configuration;
 use ontap_sim::OntapSim;
 use serde_json::Value;
-use support::configuration;
 use tokio::process::Command;
 
 /// What the scripts of the REST library must reach: calls, and classes they are made on.

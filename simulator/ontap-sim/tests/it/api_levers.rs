@@ -1,14 +1,9 @@
 //! Rules of the management API over HTTP: each is set at the control endpoint, and its effect is
 //! looked for where a client would see it.
 
-// Helpers of tests fail the test that called them.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod support;
-
+use crate::support::Bench;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::Bench;
 
 const RULES: &str = "/sim/v1/api/faults";
 

@@ -1,19 +1,14 @@
 //! Snapshots, clones, qtrees and the rest of a volume: what the API says against what NFS clients and
 //! the content of LUNs show.
 
-// Helpers of tests fail the test that called them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
 /// The client that the NFS server is judged by.
 #[allow(dead_code, clippy::cast_possible_truncation)]
-#[path = "../../nfs-server/tests/client/mod.rs"]
+#[path = "../../../nfs-server/tests/client/mod.rs"]
 mod client;
 
+use crate::support::{Bench, Reply};
 use client::Client;
 use serde_json::{Value, json};
-use support::{Bench, Reply};
 
 const NOENT: u32 = 2;
 

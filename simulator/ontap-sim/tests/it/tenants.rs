@@ -1,16 +1,11 @@
 //! SVMs and LIFs over HTTPS: what is made, stopped, moved and deleted there is so on the wire.
 
-// Helpers of tests fail the test that called them.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::support::Bench;
 use reqwest::Method;
 use serde_json::{Value, json};
-use support::Bench;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 

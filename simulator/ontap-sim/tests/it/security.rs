@@ -1,13 +1,8 @@
 //! Who may do what over HTTPS: accounts, passwords, locks, roles, scopes, doors and certificates.
 
-// Helpers of tests fail the test that called them.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod support;
-
+use crate::support::Bench;
 use reqwest::{Certificate, Client, Identity, Method};
 use serde_json::{Value, json};
-use support::Bench;
 
 const PASSWORD: &str = "S3cret-word";
 

@@ -1,20 +1,15 @@
 //! An array with a data directory dies at any moment, by `kill -9`, and comes back: what it answered
 //! is there, under the same identifiers, and contents and state name the same objects.
 
-// Helpers of tests fail the test that called them.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use crate::support::{Bench, configuration};
 use ontap_sim::{Configuration, OntapSim};
 use reqwest::{Certificate, Client, Method};
 use serde_json::{Value, json};
-use support::configuration;
 
 /// Lives that end by `kill -9`.
 const KILLS: usize = 4;
@@ -216,7 +211,7 @@ fn kept_in(data: &Path) -> Configuration {
 async fn the_content_of_a_lun_and_what_its_hosts_see_are_the_same_after_a_restart() {
     let place = tempfile::tempdir().unwrap();
     let serial = {
-        let bench = support::Bench::with(kept_in(place.path())).await;
+        let bench = Bench::with(kept_in(place.path())).await;
         let volume = json!({ "name": "v", "svm.name": "svm1", "aggregates.name": ["aggr1"], "size": "1GB" });
         assert_eq!(bench.post("/api/storage/volumes?return_timeout=9", volume).await.status, 201);
         let lun = json!({ "name": "/vol/v/l", "os_type": "linux", "svm.name": "svm1", "space.size": "1MB" });
@@ -235,7 +230,7 @@ async fn the_content_of_a_lun_and_what_its_hosts_see_are_the_same_after_a_restar
         bench.sim.stop().await;
         made.body["records"][0]["serial_number"].clone()
     };
-    let bench = support::Bench::with(kept_in(place.path())).await;
+    let bench = Bench::with(kept_in(place.path())).await;
     let lun = bench.one("/api/storage/luns?name=/vol/v/l&fields=uuid,serial_number,lun_maps").await;
     assert_eq!((&lun["serial_number"], &lun["lun_maps"][0]["logical_unit_number"]), (&serial, &json!(0)));
     let uuid = lun["uuid"].as_str().unwrap().parse().unwrap();
@@ -250,7 +245,7 @@ async fn the_content_of_a_lun_and_what_its_hosts_see_are_the_same_after_a_restar
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_array_in_the_directory_and_lost_content_are_refused_with_place_and_cure() {
     let place = tempfile::tempdir().unwrap();
-    let first = support::Bench::with(kept_in(place.path())).await;
+    let first = Bench::with(kept_in(place.path())).await;
     let error = OntapSim::start(kept_in(place.path())).await.unwrap_err().to_string();
     assert!(error.contains("in use") && error.contains(place.path().to_str().unwrap()), "{error}");
     first.sim.stop().await;

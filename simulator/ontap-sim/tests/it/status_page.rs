@@ -1,17 +1,12 @@
 //! The status page in a real browser: headless Chromium, driven over WebDriver (W3C) as a person
 //! would: it looks, and it clicks.
 
-// Helpers of tests fail the test that called them.
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
-
-mod support;
-
 use std::process::Stdio;
 use std::time::Duration;
 
+use crate::support::Bench;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use support::Bench;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
