@@ -17,6 +17,7 @@ pub(crate) const FOR_TESTS: &[&str] = &[
     "e2fsprogs",
     "libiscsi-bin",
     "libnfs-utils",
+    "openssh-client",
     "python3",
     "python3-venv",
     "xfsprogs",

@@ -48,6 +48,12 @@ pub struct Arguments {
     /// Port of the iSCSI LIFs (0: a free one; default 3260 when LIFs are given)
     #[arg(long, value_name = "PORT")]
     pub iscsi_port: Option<u16>,
+    /// Where the ONTAP shell listens for SSH
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub ssh: Option<SocketAddr>,
+    /// Public keys that let the administrator in over SSH, as in authorized_keys
+    #[arg(long, value_name = "FILE", requires = "ssh")]
+    pub ssh_keys: Option<PathBuf>,
     /// Client match that the default export policy admits to everything; repeatable
     #[arg(long = "default-export-rule", value_name = "CLIENTS")]
     pub default_export_rules: Vec<String>,
@@ -124,6 +130,8 @@ impl Arguments {
             model: self.model.clone(),
             ca_out: self.front.ca_out.clone(),
             data_dir: self.data_dir.clone(),
+            ssh: self.ssh,
+            ssh_keys: self.ssh_keys.clone(),
         })
     }
 

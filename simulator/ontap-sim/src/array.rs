@@ -17,7 +17,8 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::dataplane::{ContentError, DataPlanes};
 use crate::management::Management;
 use crate::mishap;
-use crate::rest::{self, Answer, Call, SvmScope, Veil};
+use crate::rest::{self, Answer, Call, Method, SvmScope, Veil};
+use crate::shell::{self, Prepared};
 use crate::state::account::Caller;
 use crate::state::lif::LifPatch;
 use crate::state::{Cluster, LunId, Refusal, SvmId};
@@ -101,6 +102,9 @@ impl Array {
     /// The same, with a call that these faults of the API have hit.
     pub fn answer_amid(&self, call: &Call, hits: &[Hit]) -> Answer {
         let answer = self.admitted(call).and_then(|call| {
+            if let Some(answer) = self.answer_command(&call, hits) {
+                return Ok(answer);
+            }
             let mut veil = self.shared.veil.lock();
             veil.lift(Instant::now(), |rule| self.shared.levers.api().holds(rule));
             self.change(|cluster| mishap::answer(cluster, &call, hits, &mut veil))
@@ -108,6 +112,50 @@ impl Array {
         let answer = answer.unwrap_or_else(|refusal| Answer::refused(&refusal));
         self.record(call, &answer);
         answer
+    }
+
+    /// Answers a call that is a command of the shell, if it is one. Each step of it is a call of its own; the
+    /// faults that hit it hit what it changes.
+    fn answer_command(&self, call: &Call, hits: &[Hit]) -> Option<Answer> {
+        let words = rest::command_words(call)?;
+        let named = |scope| {
+            self.read(|cluster| {
+                let svm = rest::find_scope(cluster, scope)?;
+                Ok(cluster.svm_name(svm).to_owned())
+            })
+        };
+        let svm = match call.svm.as_ref().map(named).transpose() {
+            Ok(svm) => svm,
+            Err(refusal) => return Some(Answer::refused(&refusal)),
+        };
+        let mut ask = |call: &Call| match call.method {
+            Method::Get | Method::Options => self.answer(call),
+            _ => self.answer_amid(call, hits),
+        };
+        let mut management = Management::new(&mut ask);
+        management.set_svm(svm.as_deref());
+        rest::run_command(&mut management, &words, call)
+    }
+
+    /// Runs what somebody typed into the shell, with what they answered to its questions.
+    ///
+    /// # Errors
+    /// [`shell::Failure`]: what the shell prints instead.
+    pub(crate) fn run_typed(
+        &self,
+        prepared: Prepared,
+        answers: Vec<String>,
+    ) -> Result<String, shell::Failure> {
+        let mut ask = |call: &Call| self.answer(call);
+        let mut management = Management::new(&mut ask);
+        management.set_svm(self.own_svm().as_deref());
+        prepared.run(&mut management, answers)
+    }
+
+    /// Name of the SVM that is all the caller sees.
+    pub(crate) fn own_svm(&self) -> Option<String> {
+        let own = self.caller.as_ref()?.svm?;
+        Some(self.read(|cluster| cluster.svm_name(own).to_owned()))
     }
 
     /// Answers a ZAPI request. Each step of it is a call of its own; `svm` narrows it to an SVM.

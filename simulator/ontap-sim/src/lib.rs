@@ -20,10 +20,12 @@ mod http;
 mod management;
 mod mishap;
 pub mod rest;
+mod shell;
 mod simulator;
 mod skin;
 pub mod state;
 mod status;
 mod zapi;
 
+pub use shell::service::SshError;
 pub use simulator::{Configuration, OntapSim, StartError};

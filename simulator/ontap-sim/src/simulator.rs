@@ -16,6 +16,7 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::dataplane::{BringUpError, ContentError, Contents, DataPlanes, Ports};
 use crate::door::Doorkeeper;
 use crate::http;
+use crate::shell::service::{Shell, SshError};
 use crate::state::{Blueprint, BlueprintError, Cluster, Version};
 
 /// Everything there is to choose.
@@ -39,6 +40,10 @@ pub struct Configuration {
     pub ca_out: Option<PathBuf>,
     /// Where state and contents are kept; in memory when absent.
     pub data_dir: Option<PathBuf>,
+    /// Where the shell listens for SSH; nowhere when absent.
+    pub ssh: Option<SocketAddr>,
+    /// Public keys that let every user of the configuration in, as in `~/.ssh/authorized_keys`.
+    pub ssh_keys: Option<PathBuf>,
 }
 
 /// Why the simulator did not start.
@@ -62,6 +67,9 @@ pub enum StartError {
     /// The management API or the control endpoint cannot listen.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The shell cannot be served over SSH.
+    #[error(transparent)]
+    Ssh(#[from] SshError),
     /// No certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -74,6 +82,7 @@ pub struct OntapSim {
     identity: TlsIdentity,
     management: Serving,
     control: Serving,
+    ssh: Option<Shell>,
     stop: CancellationToken,
     configuration: Configuration,
 }
@@ -126,10 +135,11 @@ impl OntapSim {
         array.planes().open_doors(&listening).await;
         let management = serve_https(management, &identity, api, stop.clone())?;
         let control = serve_http(control, control_router(Arc::new(array.clone())), stop.clone())?;
+        let ssh = Shell::open(&configuration, &array, &stop).await?;
         if let Some(path) = &configuration.ca_out {
             identity.write_ca_pem(path)?;
         }
-        Ok(Self { array, identity, management, control, stop, configuration })
+        Ok(Self { array, identity, management, control, ssh, stop, configuration })
     }
 
     /// Where the management API listens.
@@ -140,6 +150,16 @@ impl OntapSim {
     /// Where the control endpoint listens.
     pub fn control(&self) -> SocketAddr {
         self.control.local_address()
+    }
+
+    /// Where the shell listens for SSH.
+    pub fn ssh(&self) -> Option<SocketAddr> {
+        self.ssh.as_ref().map(Shell::local_address)
+    }
+
+    /// The SSH host key, as in `known_hosts`.
+    pub fn ssh_host_key(&self) -> Option<&str> {
+        self.ssh.as_ref().map(Shell::host_key)
     }
 
     /// The certificate that clients must trust, PEM.
@@ -173,6 +193,9 @@ impl OntapSim {
         let mut particulars = Map::new();
         particulars.insert("management".into(), self.management().to_string().into());
         particulars.insert("control".into(), self.control().to_string().into());
+        if let Some(ssh) = self.ssh() {
+            particulars.insert("ssh".into(), ssh.to_string().into());
+        }
         particulars.insert("svm".into(), json!(svm));
         particulars.insert("nfs".into(), json!(nfs));
         particulars.insert("iscsi".into(), json!(iscsi));
@@ -187,6 +210,9 @@ impl OntapSim {
         self.stop.cancel();
         self.management.stopped().await;
         self.control.stopped().await;
+        if let Some(ssh) = self.ssh {
+            ssh.stopped().await;
+        }
         self.array.planes().take_down().await;
     }
 }

@@ -147,7 +147,7 @@ fn try_answer(cluster: &mut Cluster, call: &Call, veil: &Veil) -> Result<Answer,
     }
 }
 
-fn find_resource(segments: &[String]) -> Option<(Resource, Vec<String>, Vec<String>)> {
+pub(super) fn find_resource(segments: &[String]) -> Option<(Resource, Vec<String>, Vec<String>)> {
     resources::ALL
         .iter()
         .find_map(|resource| resource.match_path(segments).map(|(parents, keys)| (*resource, parents, keys)))
@@ -172,7 +172,11 @@ pub fn portrait(cluster: &Cluster) -> Map<String, Value> {
     alone.map(pictured).collect()
 }
 
-fn find_scope(cluster: &Cluster, scope: &SvmScope) -> Result<SvmId, Refusal> {
+/// The SVM that a header names.
+///
+/// # Errors
+/// A [`Refusal`] (2621462) when there is none.
+pub(crate) fn find_scope(cluster: &Cluster, scope: &SvmScope) -> Result<SvmId, Refusal> {
     let (svm, text) = match scope {
         SvmScope::Name(name) => (cluster.find_svm_named(name), name),
         SvmScope::Uuid(uuid) => (uuid.parse().ok().and_then(|uuid| cluster.find_svm(SvmId(uuid))), uuid),

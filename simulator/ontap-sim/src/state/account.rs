@@ -19,6 +19,10 @@ pub const APPLICATIONS: [&str; 9] =
 /// Ways to prove oneself.
 pub const METHODS: [&str; 7] =
     ["password", "certificate", "publickey", "domain", "nsswitch", "usm", "community"];
+/// What lets in to the management API: REST and ZAPI are reached by either.
+const HTTP: &[&str] = &["http", "ontapi"];
+/// What lets in to the shell.
+const SHELL: &[&str] = &["ssh"];
 /// Rounds over which a password is hashed: enough that a stolen data directory is no list of passwords,
 /// little enough that each of many requests can be checked.
 const ROUNDS: u32 = 64;
@@ -275,11 +279,33 @@ impl Cluster {
     /// the cluster's door its accounts come first, then those of SVMs. (A real array admits accounts of an
     /// SVM at the SVM's door alone.)
     pub fn log_in(&self, door: Option<SvmId>, name: &str, password: &str) -> Option<Caller> {
+        self.known_by_password(HTTP, door, name, password)
+    }
+
+    /// Who logs in to the shell, over SSH, with this password; as for [`Self::log_in`].
+    pub fn log_in_to_shell(&self, name: &str, password: &str) -> Option<Caller> {
+        self.known_by_password(SHELL, None, name, password)
+    }
+
+    /// The administrator of the cluster with this name, if they may use the shell: they have shown something else
+    /// than a password.
+    pub fn let_into_shell(&self, name: &str) -> Option<Caller> {
+        let may = |account: &&Account| !account.locked && uses(account, SHELL).next().is_some();
+        self.find_administrator(name).filter(may).map(caller)
+    }
+
+    fn known_by_password(
+        &self,
+        applications: &[&str],
+        door: Option<SvmId>,
+        name: &str,
+        password: &str,
+    ) -> Option<Caller> {
         let name = name.to_owned();
         // Ascending by owner: the cluster's comes first.
         let mut known = self.accounts.tagged(&name).filter(|account| door.is_none() || account.owner == door);
         let fits = |account: &&Account| {
-            let may = allows(account, "password");
+            let may = allows(account, applications, "password");
             account.password.as_ref().is_some_and(|kept| kept.fits(password)) && may
         };
         known.find(fits).map(caller)
@@ -289,7 +315,7 @@ impl Cluster {
     pub fn log_in_certified(&self, door: Option<SvmId>, common_name: &str) -> Option<Caller> {
         let name = common_name.to_owned();
         let mut known = self.accounts.tagged(&name).filter(|account| door.is_none() || account.owner == door);
-        known.find(|account| allows(account, "certificate")).map(caller)
+        known.find(|account| allows(account, HTTP, "certificate")).map(caller)
     }
 
     /// Authorities whose client certificates are trusted, PEM.
@@ -392,13 +418,15 @@ fn caller(account: &Account) -> Caller {
     Caller { svm: account.owner, name: account.name.clone(), role: account.role.clone() }
 }
 
-/// Whether the account may log in over HTTP by this method.
-fn allows(account: &Account, method: &str) -> bool {
-    let fits = |application: &Application| {
-        ["http", "ontapi"].contains(&application.name.as_str())
-            && application.methods.iter().any(|known| known == method)
-    };
-    !account.locked && account.applications.iter().any(fits)
+/// What of an account is for one of these applications.
+fn uses<'a>(account: &'a Account, applications: &'a [&str]) -> impl Iterator<Item = &'a Application> {
+    account.applications.iter().filter(|application| applications.contains(&application.name.as_str()))
+}
+
+/// Whether the account may log in to one of these applications by this method.
+fn allows(account: &Account, applications: &[&str], method: &str) -> bool {
+    let by_method = |application: &Application| application.methods.iter().any(|known| known == method);
+    !account.locked && uses(account, applications).any(by_method)
 }
 
 fn admit_application(application: &Application) -> Result<(), Refusal> {

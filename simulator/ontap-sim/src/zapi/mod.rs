@@ -20,6 +20,7 @@ mod xml;
 
 use change::{Change, Creation, Deletion};
 use failure::{API_ERROR, Failure, NO_SUCH_API, NO_SUCH_VSERVER};
+pub(crate) use field::{permission_letters, permissions};
 
 use listing::Listing;
 use xml::Element;

@@ -47,6 +47,8 @@ pub(crate) fn configuration() -> Configuration {
         model: "SIMBOX".into(),
         ca_out: None,
         data_dir: None,
+        ssh: None,
+        ssh_keys: None,
     }
 }
 

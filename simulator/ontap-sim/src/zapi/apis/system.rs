@@ -3,13 +3,14 @@
 use serde_json::Value;
 
 use super::super::change::Creation;
-use super::super::failure::{Failure, INVALID_INPUT};
+use super::super::failure::Failure;
 use super::super::field::{Column, Kind, computed, may, plain, time, words};
 use super::super::listing::{Listing, Source};
 use super::super::xml::Element;
 use super::super::{Act, Api, anyone};
 use super::{attributes, number, text};
 use crate::management::Management;
+use crate::shell;
 
 pub(super) const CALLS: &[Api] = &[
     anyone("system-get-ontapi-version", Act::Run(ontapi_version)),
@@ -136,6 +137,12 @@ fn cluster_identity(management: &mut Management<'_>, _: &Element) -> Result<Vec<
     )))
 }
 
-fn system_cli(_: &mut Management<'_>, _: &Element) -> Result<Vec<Element>, Failure> {
-    Err(Failure::new(INVALID_INPUT, "not yet"))
+/// Runs a command of the shell; a failed one is told by its result value and what it printed.
+fn system_cli(management: &mut Management<'_>, request: &Element) -> Result<Vec<Element>, Failure> {
+    let words: Vec<_> = request.all("args/arg").into_iter().map(|word| word.text.clone()).collect();
+    if words.is_empty() {
+        return Err(Failure::missing_input("args"));
+    }
+    let (output, succeeded) = shell::execute(management, &words);
+    Ok(vec![Element::leaf("cli-output", output), Element::leaf("cli-result-value", u8::from(succeeded))])
 }

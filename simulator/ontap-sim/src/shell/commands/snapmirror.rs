@@ -1,0 +1,176 @@
+//! SnapMirror relationships. They are named by their destination path, `SVM:VOLUME` or `SVM:`.
+
+use super::super::Failure;
+use super::super::arguments::Arguments;
+use super::super::command::{Act, Command, Kind, Parameter, Target, command, key, may, must};
+use super::super::run::no_entry;
+use super::super::table::{Form, Source, Table, column, formed};
+use super::saying;
+use crate::management::{Management, Members, href};
+
+pub(super) const COMMANDS: &[Command] = &[
+    command(&["snapmirror", "show"], &[], Act::Show(&RELATIONSHIPS)),
+    command(&["snapmirror", "list-destinations"], &[], Act::Show(&DESTINATIONS)),
+    command(
+        &["snapmirror", "create"],
+        &[
+            key("destination-path", "destination.path"),
+            must("source-path", "source.path", Kind::Text),
+            may("policy", "policy.name", Kind::Text),
+            may("schedule", "transfer_schedule.name", Kind::Text),
+            may("type", "", Kind::Text),
+            may("identity-preserve", "", Kind::Text),
+        ],
+        Act::Create(&saying(
+            &RELATIONSHIPS,
+            "Operation succeeded: snapmirror create for the relationship with destination \"{destination-path}\".\n",
+        )),
+    ),
+    command(
+        &["snapmirror", "modify"],
+        &[
+            key("destination-path", ""),
+            may("policy", "policy.name", Kind::Text),
+            may("schedule", "transfer_schedule.name", Kind::Text),
+        ],
+        Act::Modify(&saying(
+            &RELATIONSHIPS,
+            "Operation succeeded: snapmirror modify for the relationship with destination \"{destination-path}\".\n",
+        )),
+    ),
+    turning(
+        &["snapmirror", "initialize"],
+        &Target {
+            fixed: &[("state", "snapmirrored")],
+            ..saying(
+                &RELATIONSHIPS,
+                "Operation is queued: snapmirror initialize of destination \"{destination-path}\".\n",
+            )
+        },
+    ),
+    turning(
+        &["snapmirror", "resync"],
+        &Target {
+            fixed: &[("state", "snapmirrored")],
+            ..saying(
+                &RELATIONSHIPS,
+                "Operation is queued: snapmirror resync to destination \"{destination-path}\".\n",
+            )
+        },
+    ),
+    turning(
+        &["snapmirror", "resume"],
+        &Target {
+            fixed: &[("state", "snapmirrored")],
+            ..saying(
+                &RELATIONSHIPS,
+                "Operation succeeded: snapmirror resume for destination \"{destination-path}\".\n",
+            )
+        },
+    ),
+    turning(
+        &["snapmirror", "break"],
+        &Target {
+            fixed: &[("state", "broken_off")],
+            ..saying(
+                &RELATIONSHIPS,
+                "Operation succeeded: snapmirror break for destination \"{destination-path}\".\n",
+            )
+        },
+    ),
+    turning(
+        &["snapmirror", "quiesce"],
+        &Target {
+            fixed: &[("state", "paused")],
+            ..saying(
+                &RELATIONSHIPS,
+                "Operation succeeded: snapmirror quiesce for destination \"{destination-path}\".\n",
+            )
+        },
+    ),
+    command(&["snapmirror", "update"], &[key("destination-path", "")], Act::Run(update)),
+    command(
+        &["snapmirror", "delete"],
+        &[key("destination-path", ""), may("force", "", Kind::Boolean)],
+        Act::Delete(&saying(
+            &RELATIONSHIPS,
+            "Operation succeeded: snapmirror delete for the relationship with destination \"{destination-path}\".\n",
+        )),
+    ),
+];
+
+const PATHS: &[Parameter] = &[key("destination-path", ""), may("source-path", "", Kind::Text)];
+
+const fn turning(words: &'static [&'static str], target: &'static Target) -> Command {
+    command(words, PATHS, Act::Modify(target))
+}
+
+const RELATIONSHIPS: Table = Table {
+    source: Source::Collection("snapmirror/relationships"),
+    columns: &[
+        column("destination-path", "Destination Path", "destination.path"),
+        column("source-path", "Source Path", "source.path"),
+        formed("type", "Relationship Type", "", Form::Computed(|_| Some("XDP".into()))),
+        column("policy", "SnapMirror Policy", "policy.name"),
+        column("policy-type", "SnapMirror Policy Type", "policy.type"),
+        column("schedule", "SnapMirror Schedule", "transfer_schedule.name"),
+        formed(
+            "state",
+            "Mirror State",
+            "state",
+            Form::Words(&[
+                ("snapmirrored", "Snapmirrored"),
+                ("in_sync", "Snapmirrored"),
+                ("paused", "Snapmirrored"),
+                ("broken_off", "Broken-off"),
+                ("uninitialized", "Uninitialized"),
+            ]),
+        ),
+        formed(
+            "status",
+            "Relationship Status",
+            "state",
+            Form::Words(&[
+                ("snapmirrored", "Idle"),
+                ("in_sync", "InSync"),
+                ("paused", "Quiesced"),
+                ("broken_off", "Idle"),
+                ("uninitialized", "Idle"),
+            ]),
+        ),
+        column("healthy", "Healthy", "healthy"),
+        column("relationship-id", "Relationship ID", "uuid"),
+    ],
+    keys: 1,
+    shown: &[
+        ("source-path", "Source Path", 11),
+        ("type", "Type", 4),
+        ("destination-path", "Destination Path", 12),
+        ("state", "Mirror State", 14),
+        ("status", "Relationship Status", 14),
+        ("healthy", "Healthy", 7),
+    ],
+};
+
+const DESTINATIONS: Table = Table {
+    source: Source::Where("snapmirror/relationships", &[("list_destinations_only", "true")]),
+    columns: &[
+        column("source-path", "Source Path", "source.path"),
+        column("destination-path", "Destination Path", "destination.path"),
+        column("relationship-id", "Relationship ID", "uuid"),
+    ],
+    keys: 2,
+    shown: &[
+        ("source-path", "Source Path", 20),
+        ("destination-path", "Destination Path", 20),
+        ("relationship-id", "Relationship Id", 36),
+    ],
+};
+
+fn update(management: &mut Management<'_>, arguments: &Arguments) -> Result<String, Failure> {
+    let destination = arguments.value("destination-path");
+    let found = management.exactly("snapmirror/relationships", &[("destination.path", destination)])?;
+    let transfers = format!("{}/transfers", href(found.first().ok_or_else(no_entry)?));
+    management.create(&transfers, Members::new())?;
+    Ok(format!("Operation is queued: snapmirror update of destination \"{destination}\".\n"))
+}
