@@ -14,6 +14,7 @@ mod levers;
 mod nas;
 mod security;
 mod sequences;
+mod ssh;
 mod status_page;
 mod strangers;
 mod support;

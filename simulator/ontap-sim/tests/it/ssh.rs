@@ -1,16 +1,11 @@
 //! The shell judged by the OpenSSH client, unmodified, with keys and with the host key checked.
 
-// Helpers of tests fail the test that called them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
-
+use crate::support::configuration;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 
 use ontap_sim::{Configuration, OntapSim};
-use support::configuration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
