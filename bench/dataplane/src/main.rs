@@ -12,6 +12,7 @@ mod initiator;
 mod input;
 mod load;
 mod nfs;
+mod placement;
 mod process;
 mod report;
 mod rivals;
@@ -53,10 +54,10 @@ enum What {
 #[derive(Clone, Debug, clap::Args)]
 struct Comparison {
     /// Alternating rounds of each load on each server
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 9)]
     rounds: usize,
     /// Milliseconds of each load on each server in a round
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 300)]
     milliseconds: u64,
     /// Only these loads: those whose name contains one of the words
     #[arg(long)]

@@ -50,6 +50,11 @@ impl Server {
         fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its name.
     pub(crate) fn name(&self) -> &'static str {
         self.name

@@ -5,6 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use crate::load::Score;
+use crate::placement::Placement;
 
 /// What a score is counted in.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -21,6 +22,7 @@ pub(crate) enum Unit {
 pub(crate) struct Line {
     name: &'static str,
     unit: Unit,
+    placement: Placement,
     rival: &'static str,
     ours: Vec<f64>,
     theirs: Vec<f64>,
@@ -34,6 +36,7 @@ pub(crate) struct Line {
 struct Summary {
     load: &'static str,
     unit: Unit,
+    placement: Placement,
     rival: &'static str,
     rounds: usize,
     ours_median: f64,
@@ -62,11 +65,12 @@ pub(crate) struct Report {
 }
 
 impl Line {
-    pub(crate) fn new(name: &'static str, unit: Unit, rival: &'static str) -> Self {
+    pub(crate) fn new(name: &'static str, unit: Unit, placement: Placement, rival: &'static str) -> Self {
         let none = Vec::new;
         Self {
             name,
             unit,
+            placement,
             rival,
             ours: none(),
             theirs: none(),
@@ -74,6 +78,11 @@ impl Line {
             our_cost: none(),
             their_cost: none(),
         }
+    }
+
+    /// What is measured.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
     }
 
     /// One round: each side's score and the clock ticks (10 ms) its server took for it.
@@ -95,6 +104,7 @@ impl Line {
         Summary {
             load: self.name,
             unit: self.unit,
+            placement: self.placement,
             rival: self.rival,
             rounds: self.ratios.len(),
             ours_median: median(&self.ours),
@@ -114,7 +124,7 @@ impl Report {
     }
 
     pub(crate) fn add(&mut self, line: Line) {
-        eprintln!("{}: {:.2}", line.name, median(&line.ratios));
+        eprintln!("{}, {:?}: {:.2}", line.name, line.placement, median(&line.ratios));
         self.lines.push(line);
     }
 
@@ -122,7 +132,7 @@ impl Report {
     pub(crate) fn print(&self, json: bool) -> Result<()> {
         let loads: Vec<_> = self.lines.iter().map(Line::summary).collect();
         if json {
-            let document = Document { schema: 1, notes: &self.notes, loads };
+            let document = Document { schema: 2, notes: &self.notes, loads };
             println!("{}", serde_json::to_string_pretty(&document)?);
             return Ok(());
         }
@@ -139,6 +149,7 @@ fn table(loads: &[Summary]) -> Table {
     table.load_style(presets::NOTHING);
     table.set_header([
         "load",
+        "CPU",
         "unit",
         "ours",
         "rival",
@@ -154,8 +165,13 @@ fn table(loads: &[Summary]) -> Table {
             Unit::Operations => "op/s",
             Unit::Throughput => "MiB/s",
         };
+        let placement = match load.placement {
+            Placement::Shared => "shared",
+            Placement::Apart => "one each",
+        };
         table.add_row([
             load.load.to_owned(),
+            placement.to_owned(),
             unit.to_owned(),
             format!("{:.0}", load.ours_median),
             format!("{:.0}", load.rival_median),
@@ -167,7 +183,7 @@ fn table(loads: &[Summary]) -> Table {
             format!("{:.0}", load.rival_cpu_us),
         ]);
     }
-    for column in table.column_iter_mut().skip(2) {
+    for column in table.column_iter_mut().skip(3) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table

@@ -8,6 +8,7 @@ use crate::Comparison;
 use crate::initiator::{Initiator, image};
 use crate::load::{Load, Score, Until};
 use crate::nfs::Nfs;
+use crate::placement::Processors;
 use crate::process::Server;
 use crate::report::{Line, Report, Unit};
 use crate::{rivals, serve};
@@ -15,9 +16,10 @@ use crate::{rivals, serve};
 /// Plays all of it and prints.
 pub(crate) fn play(comparison: &Comparison) -> Result<()> {
     rivals::prepare_namespaces()?;
+    let processors = Processors::find()?;
     let mut report = Report::default();
-    iscsi(comparison, &mut report).context("iSCSI")?;
-    nfs(comparison, &mut report).context("NFS")?;
+    iscsi(comparison, processors, &mut report).context("iSCSI")?;
+    nfs(comparison, processors, &mut report).context("NFS")?;
     report.print(comparison.json)
 }
 
@@ -26,7 +28,7 @@ fn ours() -> Result<Server> {
     Server::start("ours", Command::new(me).arg("serve"), serve::NFS)
 }
 
-fn iscsi(comparison: &Comparison, report: &mut Report) -> Result<()> {
+fn iscsi(comparison: &Comparison, processors: Processors, report: &mut Report) -> Result<()> {
     let until = Until::Time(comparison.time());
     let load = |name, write, random, size, depth| Load { name, write, random, size, depth, until };
     let loads = [
@@ -51,20 +53,22 @@ fn iscsi(comparison: &Comparison, report: &mut Report) -> Result<()> {
     tgt.run(&fill, &image).context("fill tgt")?;
     for load in loads.iter().filter(|load| comparison.includes(load.name)) {
         let unit = if load.random { Unit::Operations } else { Unit::Throughput };
-        let line = alternate(
-            comparison,
-            load.name,
-            unit,
-            (&our_server, &tgtd),
-            || ours.run(load, &image),
-            || tgt.run(load, &image),
-        )?;
-        report.add(line);
+        for placement in processors.placements() {
+            processors.apply(*placement, [our_server.id(), tgtd.id()])?;
+            let line = alternate(
+                comparison,
+                Line::new(load.name, unit, *placement, tgtd.name()),
+                (&our_server, &tgtd),
+                || ours.run(load, &image),
+                || tgt.run(load, &image),
+            )?;
+            report.add(line);
+        }
     }
     Ok(())
 }
 
-fn nfs(comparison: &Comparison, report: &mut Report) -> Result<()> {
+fn nfs(comparison: &Comparison, processors: Processors, report: &mut Report) -> Result<()> {
     let names = [
         "nfs sequential write",
         "nfs sequential read",
@@ -92,8 +96,12 @@ fn nfs(comparison: &Comparison, report: &mut Report) -> Result<()> {
             _ => client.small_files(comparison.time(), 16),
         };
         let unit = if depth < 2 { Unit::Throughput } else { Unit::Operations };
-        let line = alternate(comparison, name, unit, servers, || play(&mut ours), || play(&mut theirs))?;
-        report.add(line);
+        for placement in processors.placements() {
+            processors.apply(*placement, [our_server.id(), ganesha.id()])?;
+            let line = Line::new(name, unit, *placement, ganesha.name());
+            let line = alternate(comparison, line, servers, || play(&mut ours), || play(&mut theirs))?;
+            report.add(line);
+        }
     }
     Ok(())
 }
@@ -101,13 +109,12 @@ fn nfs(comparison: &Comparison, report: &mut Report) -> Result<()> {
 /// `ours`, `theirs`, `theirs`, `ours`, …: whoever goes first has no advantage over all rounds.
 fn alternate(
     comparison: &Comparison,
-    name: &'static str,
-    unit: Unit,
+    mut line: Line,
     (our_server, their_server): (&Server, &Server),
     mut ours: impl FnMut() -> Result<Score>,
     mut theirs: impl FnMut() -> Result<Score>,
 ) -> Result<Line> {
-    let mut line = Line::new(name, unit, their_server.name());
+    let name = line.name();
     for round in 0..comparison.rounds {
         let mut one = None;
         let before = (our_server.ticks(), their_server.ticks());

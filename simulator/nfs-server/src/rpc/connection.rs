@@ -5,7 +5,6 @@
 //! parallel.
 
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +12,11 @@ use bytes::Bytes;
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::rpc::fault::{LifFault, Passage};
+use crate::rpc::queue::{Replies, side_by_side};
 use crate::rpc::record::{Outbox, RecordError, read_record};
 use crate::rpc::reply::Reply;
 use crate::rpc::service::Dispatcher;
@@ -24,8 +24,6 @@ use crate::tree::await_durable;
 
 /// Connections per socket; one more waits in the backlog until another ends.
 const MAX_CONNECTIONS: usize = 1024;
-/// Replies that wait for the client to read them; beyond, its next call waits.
-const REPLIES_QUEUED: usize = 16;
 /// Replies are gathered up to about so many bytes.
 const OUTBOX: usize = 1 << 20;
 /// The pause after a failed accept or listen (no descriptors left, say), lest the loop spins.
@@ -185,21 +183,13 @@ impl Connection {
 
     async fn serve_calls(&self, stream: &mut TcpStream) -> Result<(), RecordError> {
         let (from, to) = stream.split();
-        let (queue, replies) = mpsc::channel(REPLIES_QUEUED);
-        let mut writer = pin!(self.clone().write_replies(to, replies));
-        tokio::select! {
-            // Nothing more can be said, hence nothing more is heard.
-            written = &mut writer => written,
-            read = self.clone().answer_calls(from, queue) => read.and(writer.await),
-        }
+        let replies = Replies::default();
+        let reading = self.clone().answer_calls(from, &replies);
+        side_by_side(&replies, reading, self.clone().write_replies(to, &replies)).await
     }
 
     /// Ends when the client closes, sends what is no call, or no longer takes replies.
-    async fn answer_calls(
-        mut self,
-        from: ReadHalf<'_>,
-        queue: mpsc::Sender<Reply>,
-    ) -> Result<(), RecordError> {
+    async fn answer_calls(mut self, from: ReadHalf<'_>, replies: &Replies) -> Result<(), RecordError> {
         let gate = self.dispatcher.levers().0.gate().clone();
         let mut from = BufReader::with_capacity(64 << 10, from);
         loop {
@@ -215,23 +205,17 @@ impl Connection {
             }
             gate.pass().await;
             let Some(reply) = self.dispatcher.answer(self.client, record) else { return Ok(()) };
-            if queue.send(reply).await.is_err() {
-                return Ok(());
-            }
+            replies.push(reply).await;
         }
     }
 
-    async fn write_replies(
-        mut self,
-        mut to: WriteHalf<'_>,
-        mut replies: mpsc::Receiver<Reply>,
-    ) -> Result<(), RecordError> {
+    async fn write_replies(mut self, mut to: WriteHalf<'_>, replies: &Replies) -> Result<(), RecordError> {
         let mut outbox = Outbox::default();
-        while let Some(reply) = replies.recv().await {
+        while let Some(reply) = replies.next().await {
             self.ripen(&reply).await?;
             outbox.push(&reply.pieces);
             while outbox.len() < OUTBOX
-                && let Ok(reply) = replies.try_recv()
+                && let Some(reply) = replies.take()
             {
                 if must_ripen(&reply) {
                     self.send(&mut outbox, &mut to).await?;

@@ -4,6 +4,7 @@ pub(crate) mod call;
 mod connection;
 mod duplicate;
 mod fault;
+mod queue;
 mod record;
 mod reply;
 mod service;
