@@ -16,6 +16,7 @@ use sim_front::{
 use tracing::warn;
 
 use crate::array::Array;
+use crate::replication;
 use crate::rest::{Answer, Call, Method, SvmScope};
 use crate::skin::OntapSkin;
 use crate::state::account::Caller;
@@ -37,8 +38,10 @@ struct Api {
 /// The management API of `array`, at the door of an SVM or of the cluster.
 pub(crate) fn router(array: Array, door: Option<SvmId>) -> Router {
     let (levers, events) = (array.levers().clone(), array.event_log().clone());
-    let router = Router::new().fallback(serve).with_state(Arc::new(Api { array, door }));
-    obey_levers(router, &levers, &events, OntapSkin)
+    let router = Router::new().fallback(serve).with_state(Arc::new(Api { array: array.clone(), door }));
+    let peers = door.is_none().then(|| replication::router(array));
+    let obeying = obey_levers(router, &levers, &events, OntapSkin);
+    peers.into_iter().fold(obeying, Router::merge)
 }
 
 /// Who sends the request: by the certificate they showed, else by name and password.

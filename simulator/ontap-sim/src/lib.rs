@@ -19,7 +19,9 @@ mod door;
 mod http;
 mod management;
 mod mishap;
+mod replication;
 pub mod rest;
+
 mod shell;
 mod simulator;
 mod skin;

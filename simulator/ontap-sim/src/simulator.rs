@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use sim_front::{
     ServeError, Serving, TlsError, TlsIdentity, User, bind, control_router, serve_http, serve_https,
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::array::{Array, CarryOutError};
@@ -16,6 +17,7 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::dataplane::{BringUpError, ContentError, Contents, DataPlanes, Ports};
 use crate::door::Doorkeeper;
 use crate::http;
+use crate::replication::Courier;
 use crate::shell::service::{Shell, SshError};
 use crate::state::{Blueprint, BlueprintError, Cluster, Version};
 
@@ -83,6 +85,7 @@ pub struct OntapSim {
     management: Serving,
     control: Serving,
     ssh: Option<Shell>,
+    courier: JoinHandle<()>,
     stop: CancellationToken,
     configuration: Configuration,
 }
@@ -125,8 +128,11 @@ impl OntapSim {
         let control = bind("--control", configuration.control).await?;
         let (events, levers) = (EventLog::new(), Levers::seeded(configuration.blueprint.seed));
         let planes = DataPlanes::bring_up(&cluster, configuration.ports, contents, &events, &levers).await?;
+        let (errands, courier) = Courier::new();
+        planes.set_courier(errands);
         let array = Array::new(cluster, planes, data, events, levers)?;
         let stop = CancellationToken::new();
+        let courier = courier.run(&array, stop.clone());
         let port = management.local_addr().map_err(ServeError::from)?.port();
         let api = http::router(array.clone(), None);
         array.planes().set_doorkeeper(Doorkeeper::new(&array, &identity, port));
@@ -139,7 +145,7 @@ impl OntapSim {
         if let Some(path) = &configuration.ca_out {
             identity.write_ca_pem(path)?;
         }
-        Ok(Self { array, identity, management, control, ssh, stop, configuration })
+        Ok(Self { array, identity, management, control, ssh, courier, stop, configuration })
     }
 
     /// Where the management API listens.
@@ -213,6 +219,8 @@ impl OntapSim {
         if let Some(ssh) = self.ssh {
             ssh.stopped().await;
         }
+        // It can only end by returning, or by a panic that was reported.
+        let _ended = self.courier.await;
         self.array.planes().take_down().await;
     }
 }

@@ -62,6 +62,9 @@ pub enum AdminError {
     /// A name that no entry of a directory can have.
     #[error("{0:?} cannot be a name: at most 255 bytes, no slash, neither . nor ..")]
     BadName(String),
+    /// Bytes that make no replica here.
+    #[error("the replica cannot be taken: {0}")]
+    Replica(&'static str),
     /// More snapshots than a volume may have, or ids used up.
     #[error("the tree can have no more snapshots")]
     TooManySnapshots,

@@ -29,7 +29,7 @@ pub struct RootAttributes {
 #[derive(Debug, Clone)]
 pub struct FileTree {
     fsid: u64,
-    tree: Arc<RwLock<Tree>>,
+    pub(super) tree: Arc<RwLock<Tree>>,
     pub(super) log: Option<Arc<Log>>,
 }
 
@@ -292,14 +292,17 @@ impl FileTree {
             self.end_change(&mut tree);
             outcome
         };
-        if let Some(log) = &self.log {
-            log.flush()?;
-        }
+        self.flush()?;
         outcome
     }
 
+    /// Returns when all changes so far are durable.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        self.log.as_ref().map_or(Ok(()), Log::flush)
+    }
+
     /// Hands a change to the log; returns what to wait for.
-    fn end_change(&self, tree: &mut Tree) -> Option<Barrier> {
+    pub(super) fn end_change(&self, tree: &mut Tree) -> Option<Barrier> {
         let Tree { changes, image, .. } = tree;
         let (frame, wait) = changes.take(image);
         let log = self.log.as_ref()?;

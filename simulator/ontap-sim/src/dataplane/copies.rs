@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use blockstore::{SnapshotId as BlockSnapshot, StoreError, Volume as Content};
 use nfs_server::{AdminError, FileTree, RootAttributes};
 use tracing::warn;
+use uuid::Uuid;
 
 use super::Served;
 use super::contents::{Contents, store_id};
@@ -19,6 +20,9 @@ pub enum CopyError {
     /// Of LUNs.
     #[error("the block store refuses")]
     Blocks(#[from] StoreError),
+    /// The state takes in what is not here.
+    #[error("nothing has come under the number {0}")]
+    NotStaged(Uuid),
     /// The state names a volume without files.
     #[error("there is no file tree of volume {0}")]
     NoTree(VolumeId),
@@ -105,6 +109,17 @@ impl Served {
         // No LUN is written while the file tree is taken: one instant for all.
         let store = self.contents.store();
         Ok(store.snapshot_all(&luns, block_snapshot(id), || tree.take_snapshot(name))??)
+    }
+
+    pub(super) fn receive_tree(
+        &self,
+        volume: VolumeId,
+        content: Uuid,
+        base: Option<&str>,
+    ) -> Result<(), CopyError> {
+        let tree = self.trees.get(&volume).ok_or(CopyError::NoTree(volume))?;
+        let bytes = self.staged.get(&content).ok_or(CopyError::NotStaged(content))?;
+        Ok(tree.receive_snapshots(base, bytes)?)
     }
 
     pub(super) fn rename_snapshot(&self, volume: VolumeId, from: &str, to: &str) {

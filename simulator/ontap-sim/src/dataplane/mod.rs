@@ -25,13 +25,15 @@ use levers::{EventLog, Levers, Traffic};
 use nfs_server::{Export, FileTree, LifError, MountedClient, NfsServer, NfsVersions, Quota, RootAttributes};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedSender;
+use uuid::Uuid;
 
 pub use self::contents::{ContentError, Contents};
 pub use self::happenings::{PowerCutError, PowerLost};
 use self::wire::{wire_auth, wire_policy};
 use crate::door::{Door, Doorkeeper};
 use crate::state::lun::Serial;
-use crate::state::{Cluster, DataPlaneChange, LifId, LunId, NodeId, SvmId, Usage, VolumeId};
+use crate::state::{Cluster, DataPlaneChange, Errand, LifId, LunId, NodeId, SvmId, Usage, VolumeId};
 
 /// Where data LIFs listen.
 #[derive(Debug, Clone, Copy)]
@@ -109,6 +111,8 @@ pub struct DataPlanes {
     unreachable: Mutex<BTreeSet<LifId>>,
     doorkeeper: OnceLock<Doorkeeper>,
     doors: Mutex<BTreeMap<LifId, Door>>,
+    /// Who runs errands.
+    courier: OnceLock<UnboundedSender<Errand>>,
     served: Arc<Mutex<Served>>,
 }
 
@@ -148,6 +152,8 @@ struct Served {
     trees: BTreeMap<VolumeId, FileTree>,
     targets: BTreeMap<SvmId, TargetState>,
     luns: BTreeMap<LunId, Disk>,
+    /// What has come for volumes and waits for being taken in.
+    staged: BTreeMap<Uuid, Vec<u8>>,
     /// Whether LUNs keep in mind what is not flushed, for a power cut to come.
     armed: bool,
 }
@@ -204,6 +210,7 @@ impl DataPlanes {
             unreachable: Mutex::default(),
             doorkeeper: OnceLock::new(),
             doors: Mutex::default(),
+            courier: OnceLock::new(),
             served: Arc::new(Mutex::new(served)),
         };
         for lif in cluster.lifs.values() {
@@ -269,6 +276,7 @@ impl DataPlanes {
                     self.settle_lif(lif, None);
                 }
                 DataPlaneChange::MoveLif { lif, place } => self.move_lif(lif, &place),
+                DataPlaneChange::Errand(errand) => self.send(errand),
                 DataPlaneChange::CreateSvm { svm, name } => {
                     self.served.lock().create_svm(svm, &name, &self.events, &self.levers);
                 }
@@ -294,6 +302,34 @@ impl DataPlanes {
     /// The content of a LUN; what is written to it, initiators read.
     pub fn find_content(&self, lun: LunId) -> Option<Content> {
         self.served.lock().luns.get(&lun).map(|disk| disk.content.clone())
+    }
+
+    /// The files of a volume.
+    pub(crate) fn tree_of(&self, volume: VolumeId) -> Option<FileTree> {
+        self.served.lock().trees.get(&volume).cloned()
+    }
+
+    /// Holds what has come for a volume until [`DataPlaneChange::ReceiveTree`] takes it in.
+    pub(crate) fn stage(&self, content: Uuid, bytes: Vec<u8>) {
+        self.served.lock().staged.insert(content, bytes);
+    }
+
+    /// Lets go of what is held.
+    pub(crate) fn unstage(&self, content: Uuid) {
+        self.served.lock().staged.remove(&content);
+    }
+
+    /// Gives errands to whoever listens; there is one for as long as the array lives.
+    pub(crate) fn set_courier(&self, courier: UnboundedSender<Errand>) {
+        let _one_is_enough = self.courier.set(courier);
+    }
+
+    /// Errands before anybody listens are told again by whoever begins to.
+    fn send(&self, errand: Errand) {
+        if let Some(courier) = self.courier.get() {
+            // Nobody listens any more: the array shuts down.
+            let _sent = courier.send(errand);
+        }
     }
 
     /// The content of a LUN as it is now.
@@ -387,6 +423,9 @@ impl Served {
             DataPlaneChange::TakeSnapshot { volume, snapshot, name, luns } => {
                 self.take_snapshot(*volume, *snapshot, name, luns)?;
             }
+            DataPlaneChange::ReceiveTree { volume, content, base } => {
+                self.receive_tree(*volume, *content, base.as_deref())?;
+            }
             DataPlaneChange::CreateLun { lun, serial, size, unmap, optimised, .. } => {
                 let content = self.contents.lun(*lun, *size)?;
                 self.put_disk(*lun, content, (*serial, *unmap, *optimised));
@@ -411,6 +450,7 @@ impl Served {
             DataPlaneChange::TakeSnapshot { volume, snapshot, name, luns } => {
                 self.drop_snapshot(*volume, *snapshot, name, luns);
             }
+            DataPlaneChange::ReceiveTree { volume, base: Some(base), .. } => self.restore_tree(*volume, base),
             _ => {}
         }
     }
@@ -431,6 +471,7 @@ impl Served {
             DataPlaneChange::CreateTree { .. }
             | DataPlaneChange::CloneTree { .. }
             | DataPlaneChange::TakeSnapshot { .. }
+            | DataPlaneChange::ReceiveTree { .. }
             | DataPlaneChange::CreateLun { .. } => None,
             // What was seen before its LUN was there is seen now.
             DataPlaneChange::CloneLun { svm, .. } => Some(svm),
@@ -548,7 +589,8 @@ impl Served {
             | DataPlaneChange::RemoveSvm { .. }
             | DataPlaneChange::RaiseLif(_)
             | DataPlaneChange::LowerLif { .. }
-            | DataPlaneChange::MoveLif { .. } => None,
+            | DataPlaneChange::MoveLif { .. }
+            | DataPlaneChange::Errand(_) => None,
         }
     }
 

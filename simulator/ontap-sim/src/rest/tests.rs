@@ -390,6 +390,17 @@ fn a_method_that_is_not_supported_says_which_are() {
     );
 }
 
+/// A volume that is to be a copy of another, and a transfer that waits; the relationship.
+fn copied(cluster: &mut Cluster) -> String {
+    let body = json!({ "source.path": "svm1:alpha", "destination.path": "svm1:copy", "state": "snapmirrored",
+        "create_destination.enabled": true });
+    let path = "/api/snapmirror/relationships?return_timeout=20&return_records=true";
+    let answer = call(cluster, Method::Post, path, body);
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    assert_eq!(answer.body["records"][0]["transfer"]["state"], "queued", "{}", answer.body);
+    answer.body["records"][0]["uuid"].as_str().unwrap().to_owned()
+}
+
 /// The schema is what filters and bodies are judged by: a field it forgets could not be asked for.
 #[test]
 fn every_field_that_is_shown_is_in_the_schema() {
@@ -408,10 +419,12 @@ fn every_field_that_is_shown_is_in_the_schema() {
     let parents =
         [lun["lun"]["uuid"].as_str().unwrap().to_owned(), lun["igroup"]["uuid"].as_str().unwrap().to_owned()];
     let alpha = volume_named(&mut cluster, "alpha");
+    let mirror = copied(&mut cluster);
     for resource in resources::ALL.iter().filter(|resource| resource.list.is_some()) {
         let path = resource
             .path
             .replace("{volume.uuid}", &alpha)
+            .replace("{relationship.uuid}", &mirror)
             .replace("{lun.uuid}", &parents[0])
             .replace("{igroup.uuid}", &parents[1])
             .replace("{uuid}", &parents[0])

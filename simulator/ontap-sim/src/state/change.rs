@@ -1,6 +1,8 @@
 //! What the state asks of the data planes. Each change is complete in itself, so that whoever
 //! applies it asks the state nothing.
 
+use uuid::Uuid;
+
 use super::export::ExportPolicy;
 use super::iscsi::Authentication;
 use super::lif::{Listening, Place};
@@ -22,6 +24,17 @@ pub struct TreeShape {
     pub uid: u32,
     /// Group of its root directory.
     pub gid: u32,
+}
+
+/// Something to be done outside of the array, which goes on meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// Ask a peered cluster for its name.
+    Greet(Uuid),
+    /// Tell a peered cluster that an SVM here is peered with one there.
+    Introduce(Uuid),
+    /// Carry out a transfer.
+    Transfer(Uuid),
 }
 
 /// One thing the data planes must do.
@@ -54,6 +67,17 @@ pub enum DataPlaneChange {
         /// What the clone is like, save its root directory, which is the parent's.
         shape: TreeShape,
     },
+    /// A volume becomes what came for it from another.
+    ReceiveTree {
+        /// The volume.
+        volume: VolumeId,
+        /// Under which number what came is held.
+        content: Uuid,
+        /// Name of the snapshot on which it stands; it stands by itself when absent.
+        base: Option<String>,
+    },
+    /// Something is to be done elsewhere.
+    Errand(Errand),
     /// Keep a volume as it is, its files and these LUNs at one instant.
     TakeSnapshot {
         /// The volume.
@@ -326,6 +350,7 @@ impl DataPlaneChange {
             Self::CreateTree { .. }
                 | Self::CloneTree { .. }
                 | Self::TakeSnapshot { .. }
+                | Self::ReceiveTree { .. }
                 | Self::CreateLun { .. }
                 | Self::CloneLun { .. }
         )

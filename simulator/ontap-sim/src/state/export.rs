@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::qtree::QtreeTag;
 use super::table::Row;
-use super::volume::VolumeTag;
+use super::volume::{Kind, Volume, VolumeTag};
 use super::{Cluster, DataPlaneChange, Refusal, SvmId};
 
 /// Which flavours a rule admits.
@@ -278,17 +278,30 @@ impl Cluster {
         Ok(())
     }
 
+    /// What clients are to see of a volume that is mounted. Nobody but SnapMirror writes a copy.
+    pub(super) fn export_of(&self, volume: &Volume) -> Option<DataPlaneChange> {
+        let path = volume.junction.clone()?;
+        let mut policy = self.policies.get(&volume.policy)?.clone();
+        if volume.kind == Kind::DataProtection {
+            policy.rules.values_mut().for_each(|rule| rule.rw = Flavours(vec!["never".into()]));
+        }
+        Some(DataPlaneChange::Export { svm: volume.svm, path, volume: volume.id, policy })
+    }
+
+    /// Makes of the SVM's policy of the same name what another one is.
+    pub(super) fn put_policy(&mut self, svm: SvmId, wanted: &ExportPolicy) -> Result<(), Refusal> {
+        let known = self.find_policy_named(svm, &wanted.name).map(|policy| policy.id);
+        let id = known.map_or_else(|| self.create_export_policy(svm, &wanted.name, Vec::new()), Ok)?;
+        if let Some(mut policy) = self.policies.get_mut(&id) {
+            policy.rules.clone_from(&wanted.rules);
+        }
+        self.republish_policy(id);
+        Ok(())
+    }
+
     fn republish_policy(&mut self, id: u64) {
-        let Some(policy) = self.policies.get(&id) else { return };
-        let exports: Vec<_> = self
-            .volumes
-            .tagged(&VolumeTag::Under(id))
-            .filter_map(|volume| {
-                let path = volume.junction.clone()?;
-                let (svm, volume) = (volume.svm, volume.id);
-                Some(DataPlaneChange::Export { svm, path, volume, policy: policy.clone() })
-            })
-            .collect();
+        let exports: Vec<_> =
+            self.volumes.tagged(&VolumeTag::Under(id)).filter_map(|volume| self.export_of(volume)).collect();
         self.changes.extend(exports);
     }
 }

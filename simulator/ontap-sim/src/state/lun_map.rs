@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::igroup::IgroupTag;
 use super::table::Row;
-use super::{Cluster, DataPlaneChange, IgroupId, LunId, NodeId, Refusal, SvmId};
+use super::{Cluster, DataPlaneChange, IgroupId, LunId, NodeId, Refusal, SvmId, Volume};
 
 /// The highest logical unit number.
 pub const MAXIMUM_NUMBER: u16 = 4095;
@@ -131,7 +131,7 @@ impl Cluster {
         let groups = self.igroups.tagged(&IgroupTag::With(svm, initiator.to_owned()));
         for map in groups.flat_map(|igroup| self.lun_maps.tagged(&MapTag::To(igroup.id))) {
             let serves = self.luns.get(&map.lun).is_some_and(|lun| {
-                lun.enabled && self.volumes.get(&lun.volume).is_some_and(|volume| volume.online)
+                lun.enabled && self.volumes.get(&lun.volume).is_some_and(Volume::serves_luns)
             });
             if serves {
                 view.entry(map.number).or_insert(map.lun);

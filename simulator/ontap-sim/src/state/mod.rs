@@ -23,6 +23,7 @@ pub mod lun;
 pub mod lun_clone;
 pub mod lun_map;
 mod mint;
+pub mod mirror;
 pub mod network;
 pub mod nfs;
 pub mod nvme;
@@ -32,6 +33,7 @@ pub mod qtree;
 pub mod quota;
 pub mod recovery;
 mod refusal;
+pub mod replica;
 mod revive;
 pub mod role;
 pub mod schedule;
@@ -41,6 +43,7 @@ pub mod svm;
 pub mod table;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 pub mod volume;
 
 use std::fmt;
@@ -52,7 +55,7 @@ use uuid::Uuid;
 
 pub use aggregate::{Aggregate, Media};
 pub use boot::{Blueprint, BlueprintError, LifBlueprint};
-pub use change::{DataPlaneChange, TreeShape};
+pub use change::{DataPlaneChange, Errand, TreeShape};
 pub use lif::Lif;
 pub use refusal::{Phase, Refusal};
 pub use svm::Svm;
@@ -65,6 +68,7 @@ use lif::ServicePolicy;
 use lun::{Lun, LunTag};
 use lun_map::LunMap;
 use mint::Mint;
+use mirror::Mirror;
 use network::{BroadcastDomain, Ipspace, Route, Subnet};
 use nfs::NfsService;
 use nvme::{Namespace, Subsystem, SubsystemMap};
@@ -73,11 +77,13 @@ use qos::QosPolicy;
 use qtree::Qtree;
 use quota::QuotaRule;
 use recovery::Deleted;
+use replica::Replica;
 use role::Role;
 use schedule::Schedule;
 use snapshot::Snapshot;
 use snapshot_policy::SnapshotPolicy;
 use table::{Row, RowWrite, Single, Table, cluster, untagged};
+use transfer::Transfer;
 use volume::{Volume, VolumeTag};
 
 macro_rules! identifier {
@@ -257,6 +263,12 @@ cluster! {
     cluster_peers: Table<Uuid, ClusterPeer>,
     /// SVMs that SVMs replicate with.
     svm_peers: Table<Uuid, SvmPeer>,
+    /// What volumes and SVMs here are copies of.
+    mirrors: Table<Uuid, Mirror>,
+    /// What was copied when.
+    transfers: Table<Uuid, Transfer>,
+    /// What copies were given.
+    replicas: Table<Uuid, Replica>,
     /// Limits that objects refer to.
     qos_policies: Table<Uuid, QosPolicy>,
     /// NVMe namespaces.
@@ -316,6 +328,11 @@ impl Cluster {
     pub fn set_clock(&mut self, now: Timestamp) {
         self.now = now;
         self.expire_deleted();
+    }
+
+    /// What time it is, as it was last told.
+    pub fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// Tells the machine whom to ask what the data planes hold.

@@ -74,6 +74,12 @@ impl Cluster {
         Ok(())
     }
 
+    /// Gives an SVM the NFS service that another one has.
+    pub(super) fn put_copied_nfs_service(&mut self, svm: SvmId, service: &NfsService) {
+        self.nfs_services.insert(svm, NfsService { svm, ..service.clone() });
+        self.publish_nfs_versions(svm);
+    }
+
     fn put_nfs_service(&mut self, mut service: NfsService, patch: NfsPatch) {
         service.enabled = patch.enabled.unwrap_or(service.enabled);
         service.v3 = patch.v3.unwrap_or(service.v3);

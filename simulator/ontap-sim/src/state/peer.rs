@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::table::untagged;
-use super::{Cluster, Refusal, SvmId};
+use super::{Cluster, DataPlaneChange, Errand, Refusal, SvmId};
 
 /// Another cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,15 @@ pub struct ClusterPeer {
     pub passphrase: Option<String>,
     /// Address ranges, seconds until the passphrase may no longer be used: as given, for show.
     pub encryption: bool,
+    /// The name that the other gives itself, once it has told.
+    #[serde(default)]
+    pub remote: Option<String>,
+    /// Whether its name here was made up until the other tells its own.
+    #[serde(default)]
+    pub unnamed: bool,
+    /// Why it could not be reached when it was last asked for something.
+    #[serde(default)]
+    pub unreachable: Option<String>,
 }
 
 /// An SVM that replicates with one of ours.
@@ -62,12 +71,20 @@ impl Cluster {
             return Err(Refusal::request(2, message).about("authentication.passphrase"));
         }
         let id = self.mint.uuid();
+        let unnamed = name.is_none();
         let name = name.unwrap_or_else(|| format!("cluster-{}", self.cluster_peers.len().saturating_add(1)));
         if self.cluster_peers.values().any(|peer| peer.name == name) {
             let message = format!("A peer relation named \"{name}\" already exists");
             return Err(Refusal::conflict(1, message).about("name"));
         }
-        self.cluster_peers.insert(id, ClusterPeer { id, name, addresses, passphrase, encryption: false });
+        let proved = passphrase.is_some();
+        let (remote, unreachable) = (None, None);
+        let peer =
+            ClusterPeer { id, name, addresses, passphrase, encryption: false, remote, unnamed, unreachable };
+        self.cluster_peers.insert(id, peer);
+        if proved {
+            self.change(DataPlaneChange::Errand(Errand::Greet(id)));
+        }
         Ok(id)
     }
 
@@ -89,6 +106,8 @@ impl Cluster {
         peer.name = name.unwrap_or_else(|| peer.name.clone());
         peer.addresses = addresses.unwrap_or_else(|| peer.addresses.clone());
         peer.passphrase = passphrase.or_else(|| peer.passphrase.clone());
+        drop(peer);
+        self.change(DataPlaneChange::Errand(Errand::Greet(id)));
         Ok(())
     }
 
@@ -117,12 +136,17 @@ impl Cluster {
         cluster: Option<String>,
         applications: Vec<String>,
     ) -> Result<Uuid, Refusal> {
-        let cluster = cluster.filter(|name| *name != self.about.name);
-        match &cluster {
-            Some(name) if !self.cluster_peers.values().any(|peer| peer.name == *name) => {
+        // A peer of this cluster's own name is meant, where there is one.
+        let known = cluster.as_deref().and_then(|name| self.named_peer(name)).map(|peer| peer.name.clone());
+        let foreign = cluster.filter(|name| known.is_some() || *name != self.about.name);
+        let cluster = match (known, foreign) {
+            (None, Some(name)) => {
                 let message = format!("Cluster \"{name}\" is not a peer");
                 return Err(Refusal::missing(4, message).about("peer.cluster.name"));
             }
+            (known, _) => known,
+        };
+        match &cluster {
             None if self.find_svm_named(peer).is_none() => {
                 let message = format!("SVM \"{peer}\" does not exist.");
                 return Err(Refusal::missing(2_621_462, message).about("peer.svm.name"));
@@ -137,7 +161,11 @@ impl Cluster {
         }
         let id = self.mint.uuid();
         let state = "peered".to_owned();
+        let elsewhere = cluster.is_some();
         self.svm_peers.insert(id, SvmPeer { id, svm, peer: peer.to_owned(), cluster, applications, state });
+        if elsewhere {
+            self.change(DataPlaneChange::Errand(Errand::Introduce(id)));
+        }
         Ok(id)
     }
 
@@ -170,6 +198,69 @@ impl Cluster {
     /// A [`Refusal`] (code 4) when it is not there.
     pub fn delete_svm_peer(&mut self, id: Uuid) -> Result<(), Refusal> {
         self.svm_peers.remove(&id).map(drop).ok_or_else(Refusal::no_entry)
+    }
+
+    /// The peered cluster of this name: the one it has here, or the one that it gives itself.
+    pub fn named_peer(&self, name: &str) -> Option<&ClusterPeer> {
+        let here = self.cluster_peers.values().find(|peer| peer.name == name);
+        here.or_else(|| self.cluster_peers.values().find(|peer| peer.remote.as_deref() == Some(name)))
+    }
+
+    /// Notes how a peered cluster calls itself, or why it does not answer.
+    pub fn note_greeting(&mut self, id: Uuid, outcome: Result<String, String>) {
+        let name = match outcome {
+            Ok(name) => name,
+            Err(reason) => {
+                if let Some(mut peer) = self.cluster_peers.get_mut(&id) {
+                    peer.unreachable = Some(reason);
+                }
+                return;
+            }
+        };
+        let free = !self.cluster_peers.values().any(|peer| peer.id != id && peer.name == name);
+        let Some(mut peer) = self.cluster_peers.get_mut(&id) else { return };
+        peer.unreachable = None;
+        peer.remote = Some(name.clone());
+        if !peer.unnamed || !free {
+            return;
+        }
+        peer.unnamed = false;
+        let before = std::mem::replace(&mut peer.name, name.clone());
+        drop(peer);
+        let known = self.svm_peers.values().filter(|peer| peer.cluster.as_ref() == Some(&before));
+        for id in known.map(|peer| peer.id).collect::<Vec<_>>() {
+            if let Some(mut peer) = self.svm_peers.get_mut(&id) {
+                peer.cluster = Some(name.clone());
+            }
+        }
+    }
+
+    /// Notes that a peered cluster has peered an SVM of its own with one here. On an array somebody here accepts
+    /// that first.
+    ///
+    /// # Errors
+    /// A [`Refusal`]: no such SVM (2621462), an unknown application.
+    pub fn accept_svm_peer(
+        &mut self,
+        cluster: &str,
+        svm: &str,
+        peer: &str,
+        applications: Vec<String>,
+    ) -> Result<(), Refusal> {
+        let own = self
+            .find_svm_named(svm)
+            .ok_or_else(|| Refusal::missing(2_621_462, format!("SVM \"{svm}\" does not exist.")))?;
+        let own = own.id;
+        admit_applications(&applications)?;
+        let known = |other: &SvmPeer| {
+            other.svm == own && other.peer == peer && other.cluster.as_deref() == Some(cluster)
+        };
+        if !self.svm_peers.values().any(known) {
+            let (id, state) = (self.mint.uuid(), "peered".to_owned());
+            let (peer, cluster) = (peer.to_owned(), Some(cluster.to_owned()));
+            self.svm_peers.insert(id, SvmPeer { id, svm: own, peer, cluster, applications, state });
+        }
+        Ok(())
     }
 
     pub(super) fn forget_peers_of(&mut self, svm: SvmId) {

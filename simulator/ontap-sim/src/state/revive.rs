@@ -16,14 +16,9 @@ impl Cluster {
             .map(|volume| DataPlaneChange::CreateTree { volume: volume.id, shape: volume.shape() })
             .collect();
         self.changes.extend(trees);
-        for volume in self.volumes.values() {
-            if let Some(path) = &volume.junction
-                && let Some(policy) = self.policies.get(&volume.policy)
-            {
-                let (svm, path, policy) = (volume.svm, path.clone(), policy.clone());
-                self.changes.push(DataPlaneChange::Export { svm, path, volume: volume.id, policy });
-            }
-        }
+        self.revive_transfers();
+        let exports: Vec<_> = self.volumes.values().filter_map(|volume| self.export_of(volume)).collect();
+        self.changes.extend(exports);
         let volume_of = |lun: &Lun| {
             let deleted = || self.recovery.get(&lun.volume).map(|deleted| &deleted.volume);
             self.volumes.get(&lun.volume).or_else(deleted)

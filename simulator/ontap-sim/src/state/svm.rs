@@ -200,6 +200,7 @@ impl Cluster {
         if let Some(name) = patch.name.as_deref().filter(|name| *name != before.name) {
             self.admit_svm_name(name)?;
         }
+        Self::admit_start(&before, &patch)?;
         let (iscsi, nfs) = (patch.iscsi_enabled, patch.nfs_enabled);
         let mut after = self.revised_svm(&before, patch)?;
         after.iscsi.clone_from(&before.iscsi);
@@ -248,6 +249,7 @@ impl Cluster {
         self.forget_network_of(id);
         self.forget_security_of(id);
         self.forget_peers_of(id);
+        self.forget_mirrors_of(id);
         self.forget_nvme_of(id);
         let owned = self.qos_policies.values().filter(|policy| policy.svm == Some(id));
         let owned: Vec<_> = owned.map(|policy| policy.id).collect();
@@ -310,7 +312,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn roomiest_aggregate(&self) -> Option<AggregateId> {
+    pub(super) fn roomiest_aggregate(&self) -> Option<AggregateId> {
         let free = |id: AggregateId, size: u64| size.saturating_sub(self.reserved_on(id));
         let roomiest = self.aggregates.values().max_by_key(|aggregate| free(aggregate.id, aggregate.size));
         roomiest.map(|aggregate| aggregate.id)

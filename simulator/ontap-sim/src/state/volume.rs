@@ -8,6 +8,7 @@ use super::clone::Origin;
 use super::features::{FeaturePatch, Features};
 use super::lun::{Lun, LunTag};
 use super::lun_map::MapTag;
+use super::snapshot::SnapshotTag;
 use super::table::Row;
 use super::{AggregateId, Cluster, DataPlaneChange, Refusal, SvmId, VolumeId};
 
@@ -175,6 +176,11 @@ impl Volume {
             Guarantee::Volume => self.size,
             Guarantee::None => 0,
         }
+    }
+
+    /// Whether hosts see the LUNs in it: those of a copy only once it is broken off.
+    pub fn serves_luns(&self) -> bool {
+        self.online && self.kind == Kind::ReadWrite
     }
 
     /// What its file tree must be like.
@@ -420,6 +426,16 @@ impl Cluster {
             after.snapshot_policy = name;
         }
         if let Some(path) = patch.junction {
+            let blank =
+                before.kind == Kind::DataProtection && self.snapshots.count(&SnapshotTag::Of(before.id)) == 0;
+            if blank && !path.is_empty() {
+                let message = format!(
+                    "Volume \"{}\" cannot be mounted: it is the destination of a SnapMirror relationship that is \
+                     not initialized",
+                    before.name
+                );
+                return Err(Refusal::conflict(917_536, message).about("nas.path"));
+            }
             after.junction = self.admit_junction(before, path)?;
         }
         if let Some(destination) = patch.destination.filter(|aggregate| *aggregate != before.aggregate) {
@@ -560,8 +576,9 @@ impl Cluster {
     }
 
     pub(super) fn publish_junction(&mut self, before: Option<&Volume>, after: &Volume) {
-        let was = before.and_then(|volume| volume.junction.as_ref().map(|path| (path, volume.policy)));
-        let is = after.junction.as_ref().map(|path| (path, after.policy));
+        let shown = |volume: &Volume| (volume.policy, volume.kind);
+        let was = before.and_then(|volume| volume.junction.as_ref().map(|path| (path, shown(volume))));
+        let is = after.junction.as_ref().map(|path| (path, shown(after)));
         if was == is {
             return;
         }
@@ -570,11 +587,8 @@ impl Cluster {
         {
             self.change(DataPlaneChange::Unexport { svm: after.svm, path: path.clone() });
         }
-        if let Some((path, policy)) = is
-            && let Some(policy) = self.policies.get(&policy).cloned()
-        {
-            let path = path.clone();
-            self.change(DataPlaneChange::Export { svm: after.svm, path, volume: after.id, policy });
+        if let Some(export) = self.export_of(after) {
+            self.change(export);
         }
     }
 }

@@ -11,6 +11,7 @@ mod control_docs;
 mod documented;
 mod durability;
 mod levers;
+mod mirror;
 mod nas;
 mod security;
 mod sequences;

@@ -4,7 +4,7 @@
 /// The client that the NFS server is judged by.
 #[allow(dead_code, clippy::cast_possible_truncation)]
 #[path = "../../../nfs-server/tests/client/mod.rs"]
-mod client;
+pub(crate) mod client;
 
 use crate::support::{Bench, Reply};
 use client::Client;

@@ -14,6 +14,11 @@ const KEYGEN: &str = "/usr/bin/ssh-keygen";
 
 /// An array with a shell, and a directory with a client's key and the host's.
 async fn start() -> (OntapSim, tempfile::TempDir) {
+    start_with(configuration()).await
+}
+
+/// The same, of such an array.
+pub(crate) async fn start_with(configuration: Configuration) -> (OntapSim, tempfile::TempDir) {
     let _already = rustls::crypto::ring::default_provider().install_default();
     let directory = tempfile::tempdir().unwrap();
     let key = directory.path().join("id");
@@ -22,7 +27,7 @@ async fn start() -> (OntapSim, tempfile::TempDir) {
     let sim = OntapSim::start(Configuration {
         ssh: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         ssh_keys: Some(directory.path().join("id.pub")),
-        ..configuration()
+        ..configuration
     })
     .await
     .unwrap();
@@ -52,6 +57,15 @@ async fn run(mut command: Command, input: &str) -> (String, Option<i32>) {
     let output = child.wait_with_output().await.unwrap();
     let said = [output.stdout, output.stderr].concat();
     (String::from_utf8_lossy(&said).into_owned(), output.status.code())
+}
+
+/// What a command of the cluster's administrator prints; it has to succeed.
+pub(crate) async fn typed(sim: &OntapSim, directory: &Path, line: String, input: &str) -> String {
+    let mut command = client(sim, directory, "admin");
+    command.args(["-o", "BatchMode=yes", "-i"]).arg(directory.join("id")).arg(&line);
+    let (said, status) = run(command, input).await;
+    assert_eq!(status, Some(0), "{line}: {said}");
+    said
 }
 
 #[tokio::test(flavor = "multi_thread")]

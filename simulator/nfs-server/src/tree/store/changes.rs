@@ -32,6 +32,11 @@ impl Changes {
         self.recording = true;
     }
 
+    /// Keeps no records from now on, or does so again; whether it did before.
+    pub(super) fn set_recording(&mut self, on: bool) -> bool {
+        std::mem::replace(&mut self.recording, on)
+    }
+
     /// `record` is called only where it is kept.
     pub(in crate::tree) fn record<'data>(&mut self, record: impl FnOnce() -> Record<'data>) {
         if self.recording {

@@ -53,7 +53,7 @@ pub(super) fn write_checkpoint(dir: &Path, picture: &Picture, sequence: u64) -> 
     let unfinished = path.with_extension("new");
     let file = File::create(&unfinished).map_err(io_error("create", &unfinished))?;
     let to = BufWriter::with_capacity(FRAME_SIZE, file);
-    let mut writer = Writer { to, path: unfinished.clone(), frame: Frame::default(), length: 0 };
+    let mut writer = Writer::new(to, unfinished.clone());
     writer.put(&head(picture.fsid, sequence))?;
     writer.write_picture(picture)?;
     writer.finish()?;
@@ -65,21 +65,27 @@ pub(super) fn write_checkpoint(dir: &Path, picture: &Picture, sequence: u64) -> 
     Ok(length)
 }
 
+/// Writes frames.
 #[derive(Debug)]
-struct Writer {
-    to: BufWriter<File>,
+pub(super) struct Writer<W> {
+    to: W,
     path: PathBuf,
     frame: Frame,
     length: u64,
 }
 
-impl Writer {
+impl<W: Write> Writer<W> {
+    /// Writes to `to`, which errors call `path`.
+    pub(super) fn new(to: W, path: PathBuf) -> Self {
+        Self { to, path, frame: Frame::default(), length: 0 }
+    }
+
     fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.length += bytes.len() as u64;
         self.to.write_all(bytes).map_err(io_error("write", &self.path))
     }
 
-    fn record(&mut self, record: &Record<'_>) -> Result<(), StoreError> {
+    pub(super) fn record(&mut self, record: &Record<'_>) -> Result<(), StoreError> {
         self.frame.push(record);
         if self.frame.len() < FRAME_SIZE { Ok(()) } else { self.finish_frame() }
     }
@@ -89,9 +95,11 @@ impl Writer {
         self.put(&frame.seal())
     }
 
-    fn finish(&mut self) -> Result<(), StoreError> {
+    /// Ends it; what was written so far, in bytes.
+    pub(super) fn finish(&mut self) -> Result<u64, StoreError> {
         self.record(&Record::End)?;
-        self.finish_frame()
+        self.finish_frame()?;
+        Ok(self.length)
     }
 
     fn write_picture(&mut self, picture: &Picture) -> Result<(), StoreError> {
@@ -108,7 +116,7 @@ impl Writer {
     }
 
     /// What makes of one state the next.
-    fn write_step(&mut self, before: &Image, after: &Image) -> Result<(), StoreError> {
+    pub(super) fn write_step(&mut self, before: &Image, after: &Image) -> Result<(), StoreError> {
         for (id, qtree) in &before.qtrees {
             if after.qtrees.get(id).is_none_or(|later| later.root != qtree.root) {
                 self.record(&Record::NoQtree { id: *id })?;

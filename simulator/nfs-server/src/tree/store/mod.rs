@@ -22,6 +22,7 @@ mod frame;
 mod log;
 mod record;
 mod recovery;
+mod replica;
 #[cfg(test)]
 mod tests;
 

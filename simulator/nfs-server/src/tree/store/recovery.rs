@@ -185,7 +185,7 @@ impl Source {
 
 impl Tree {
     /// Does what a record tells.
-    fn apply(&mut self, record: &Record<'_>) -> Result<(), crate::tree::TreeError> {
+    pub(super) fn apply(&mut self, record: &Record<'_>) -> Result<(), crate::tree::TreeError> {
         match *record {
             Record::File { .. } | Record::End => {}
             Record::Settings { settings, next_inode, last_change } => {

@@ -271,3 +271,74 @@ async fn replies_of_many_callers_are_let_go_by_few_writes() {
     let copy = copy_of(dir.path());
     assert_eq!(words(&open(copy.path()).unwrap().look()), words(&tree.look()));
 }
+
+/// What a replica must have of its source: all but the limits of qtrees.
+fn contents(tree: &Tree) -> Vec<String> {
+    let mut lines = describe(&tree.image);
+    lines.pop();
+    lines.push(format!("{} blocks", tree.image.used_blocks));
+    lines
+}
+
+/// Keeps the source as it is, and sends what is new since `base`.
+fn sent(source: &FileTree, base: Option<&str>, name: &str) -> Vec<u8> {
+    take_barriers();
+    source.take_snapshot(name).unwrap();
+    let mut bytes = Vec::new();
+    source.send_snapshots(base, &[name.to_owned()], &mut bytes).unwrap();
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_replica_is_its_source_after_every_transfer_and_after_a_death(
+        transfers in proptest::collection::vec(proptest::collection::vec(op(), 0..15), 1..6),
+    ) {
+        let source = FileTree::new(CAPACITY, OPEN);
+        let dir = TempDir::new().unwrap();
+        let replica = create(dir.path());
+        for (number, ops) in transfers.iter().enumerate() {
+            ops.iter().for_each(|op| apply(&mut source.change(), op));
+            let held: Vec<_> = replica.snapshots().into_iter().map(|info| info.name).collect();
+            let there = |name: &&String| source.snapshots().iter().any(|info| info.name == **name);
+            let base = held.iter().rfind(there);
+            let bytes = sent(&source, base.map(String::as_str), &format!("replica-{number}"));
+            replica.receive_snapshots(base.map(String::as_str), &bytes).unwrap();
+            prop_assert_eq!(contents(&replica.look()), contents(&source.look()));
+            flush(&replica);
+            let copy = copy_of(dir.path());
+            prop_assert_eq!(words(&open(copy.path()).unwrap().look()), words(&replica.look()));
+        }
+    }
+}
+
+#[test]
+fn a_transfer_that_breaks_off_or_is_damaged_changes_nothing() {
+    let source = FileTree::new(CAPACITY, OPEN);
+    let replica = FileTree::new(CAPACITY, OPEN);
+    let file = make_file(&source, "f", b"first");
+    replica.receive_snapshots(None, &sent(&source, None, "one")).unwrap();
+    source.change().write(file, &ROOT, 0, b"other").unwrap();
+    let bytes = sent(&source, Some("one"), "two");
+    let before = words(&replica.look());
+    for length in 0..bytes.len() {
+        replica.receive_snapshots(Some("one"), &bytes[..length]).unwrap_err();
+    }
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    replica.receive_snapshots(Some("one"), &flipped).unwrap_err();
+    assert_eq!(words(&replica.look()), before);
+    replica.receive_snapshots(Some("one"), &bytes).unwrap();
+    assert_eq!(bytes_of(&replica, file), b"other");
+}
+
+#[test]
+fn only_what_differs_is_sent() {
+    let source = FileTree::new(CAPACITY, OPEN);
+    let file = make_file(&source, "f", &vec![7; 400 << 10]);
+    let whole = sent(&source, None, "one");
+    source.change().write(file, &ROOT, 0, b"a few bytes").unwrap();
+    let part = sent(&source, Some("one"), "two");
+    assert!(whole.len() > 400 << 10 && part.len() < 70 << 10, "{} and {} bytes", whole.len(), part.len());
+}

@@ -20,6 +20,7 @@ mod quota;
 mod schedule;
 mod security;
 mod segment;
+mod snapmirror;
 mod snapshot;
 mod snapshot_policy;
 mod svm;
@@ -62,6 +63,9 @@ pub(super) const ALL: &[Resource] = &[
     schedule::SCHEDULES,
     peer::CLUSTER_PEERS,
     peer::SVM_PEERS,
+    snapmirror::TRANSFERS,
+    snapmirror::RELATIONSHIPS,
+    snapmirror::MIRROR_POLICIES,
     security::ACCOUNTS,
     security::PASSWORD,
     security::ROLES,

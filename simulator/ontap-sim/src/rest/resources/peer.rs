@@ -81,8 +81,8 @@ fn cluster_peers(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal
         json!({
             "uuid": peer.id.to_string(),
             "name": peer.name,
-            "remote": { "name": peer.name, "ip_addresses": peer.addresses },
-            "status": { "state": "available" },
+            "remote": { "name": peer.remote.as_ref().unwrap_or(&peer.name), "ip_addresses": peer.addresses },
+            "status": { "state": if peer.unreachable.is_none() { "available" } else { "unavailable" } },
             "authentication": {
                 "state": if proved { "ok" } else { "absent" },
                 "in_use": if proved { "ok" } else { "absent" },

@@ -24,6 +24,15 @@ pub(super) const COMMANDS: &[Command] = &[
     command(&["rows"], &[may("rows", "", Kind::Text)], Act::Run(|_, _| Ok(String::new()))),
     command(&["cluster", "show"], &[], Act::Show(&MEMBERS)),
     command(&["cluster", "identity", "show"], &[], Act::Show(&IDENTITY)),
+    command(
+        &["cluster", "identity", "modify"],
+        &[
+            may("name", "name", Kind::Text),
+            may("contact", "contact", Kind::Text),
+            may("location", "location", Kind::Text),
+        ],
+        Act::Run(identify),
+    ),
     command(&["system", "node", "show"], &[], Act::Show(&NODES)),
     command(&["storage", "aggregate", "show"], &[], Act::Show(&AGGREGATES)),
     command(&["job", "show"], &[], Act::Show(&JOBS)),
@@ -128,4 +137,10 @@ fn version(management: &mut Management<'_>, _: &Arguments) -> Result<String, Fai
     let full: Vec<_> =
         cluster.iter().flat_map(|cluster| values_at(cluster, "version.full")).map(text_of).collect();
     Ok(format!("{}\n\n", full.join("\n")))
+}
+
+fn identify(management: &mut Management<'_>, arguments: &Arguments) -> Result<String, Failure> {
+    let members = arguments.iter().map(|(name, value)| (name.to_owned(), value.into()));
+    management.modify("cluster", members.collect())?;
+    Ok(String::new())
 }

@@ -7,6 +7,7 @@ mod iscsi;
 mod lun;
 mod network;
 mod nfs;
+mod peer;
 mod qtree;
 mod security;
 mod snapmirror;
@@ -14,6 +15,10 @@ mod snapshot;
 mod volume;
 mod vserver;
 
+use serde_json::Value;
+
+use super::Failure;
+use super::arguments::Arguments;
 use super::command::{Command, Target};
 use super::table::Table;
 
@@ -21,6 +26,7 @@ use super::table::Table;
 pub(super) const ALL: &[&[Command]] = &[
     cluster::COMMANDS,
     vserver::COMMANDS,
+    peer::COMMANDS,
     nfs::COMMANDS,
     export::COMMANDS,
     iscsi::COMMANDS,
@@ -42,4 +48,14 @@ const fn of(table: &'static Table) -> Target {
 /// The same, and what is said of a success.
 const fn saying(table: &'static Table, said: &'static str) -> Target {
     Target { said, ..of(table) }
+}
+
+/// The answer that was given twice.
+fn agreed(arguments: &Arguments) -> Result<Value, Failure> {
+    match arguments.answers.as_slice() {
+        [once] => Ok(once.as_str().into()),
+        [first, second] if first == second => Ok(first.as_str().into()),
+        [_, _] => Err(Failure("Error: command failed: The passwords do not match.".into())),
+        _ => Err(Failure("Error: command failed: A password is needed.".into())),
+    }
 }

@@ -7,7 +7,7 @@ use super::super::arguments::Arguments;
 use super::super::command::{Act, Command, Kind, Target, command, key, may, must};
 use super::super::run::no_entry;
 use super::super::table::{Form, Source, Table, column, formed};
-use super::of;
+use super::{agreed, of};
 use crate::management::{Management, Members, href};
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -83,16 +83,6 @@ const ACCOUNTS: Table = Table {
         ("is-account-locked", "Acct Locked", 6),
     ],
 };
-
-/// The answer that was given twice.
-fn agreed(arguments: &Arguments) -> Result<Value, Failure> {
-    match arguments.answers.as_slice() {
-        [once] => Ok(once.as_str().into()),
-        [first, second] if first == second => Ok(first.as_str().into()),
-        [_, _] => Err(Failure("Error: command failed: The passwords do not match.".into())),
-        _ => Err(Failure("Error: command failed: A password is needed.".into())),
-    }
-}
 
 /// An account without an SVM is the cluster's.
 fn owner(

@@ -1,5 +1,7 @@
 //! SnapMirror relationships. They are named by their destination path, `SVM:VOLUME` or `SVM:`.
 
+use serde_json::Value;
+
 use super::super::Failure;
 use super::super::arguments::Arguments;
 use super::super::command::{Act, Command, Kind, Parameter, Target, command, key, may, must};
@@ -88,7 +90,19 @@ pub(super) const COMMANDS: &[Command] = &[
             )
         },
     ),
-    command(&["snapmirror", "update"], &[key("destination-path", "")], Act::Run(update)),
+    command(&["snapmirror", "update"], PATHS, Act::Run(update)),
+    command(&["snapmirror", "abort"], PATHS, Act::Run(abort)),
+    command(
+        &["snapmirror", "release"],
+        &[
+            key("destination-path", ""),
+            may("source-path", "", Kind::Text),
+            may("relationship-info-only", "", Kind::Boolean),
+            may("force", "", Kind::Boolean),
+        ],
+        Act::Run(release),
+    ),
+    command(&["snapmirror", "policy", "show"], &[], Act::Show(&POLICIES)),
     command(
         &["snapmirror", "delete"],
         &[key("destination-path", ""), may("force", "", Kind::Boolean)],
@@ -126,19 +140,13 @@ const RELATIONSHIPS: Table = Table {
                 ("uninitialized", "Uninitialized"),
             ]),
         ),
-        formed(
-            "status",
-            "Relationship Status",
-            "state",
-            Form::Words(&[
-                ("snapmirrored", "Idle"),
-                ("in_sync", "InSync"),
-                ("paused", "Quiesced"),
-                ("broken_off", "Idle"),
-                ("uninitialized", "Idle"),
-            ]),
-        ),
+        formed("status", "Relationship Status", "", Form::Computed(|record| Some(status(record).to_owned()))),
         column("healthy", "Healthy", "healthy"),
+        column("unhealthy-reason", "Unhealthy Reason", "unhealthy_reason.message"),
+        column("newest-snapshot", "Newest Snapshot", "exported_snapshot"),
+        column("lag-time", "Lag Time", "lag_time"),
+        column("last-transfer-type", "Last Transfer Type", "last_transfer_type"),
+        formed("last-transfer-size", "Last Transfer Size", "transfer.bytes_transferred", Form::Size),
         column("relationship-id", "Relationship ID", "uuid"),
     ],
     keys: 1,
@@ -150,6 +158,35 @@ const RELATIONSHIPS: Table = Table {
         ("status", "Relationship Status", 14),
         ("healthy", "Healthy", 7),
     ],
+};
+
+/// What a relationship does at the moment.
+fn status(record: &Value) -> &'static str {
+    let at = |path: &str| record.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    match (at("/transfer/state"), at("/state")) {
+        ("queued", _) => "Queued",
+        ("transferring", _) => "Transferring",
+        (_, "paused") => "Quiesced",
+        (_, "in_sync") => "InSync",
+        _ => "Idle",
+    }
+}
+
+const POLICIES: Table = Table {
+    source: Source::Collection("snapmirror/policies"),
+    columns: &[
+        column("vserver", "Vserver", "svm.name"),
+        column("policy", "SnapMirror Policy Name", "name"),
+        formed(
+            "type",
+            "SnapMirror Policy Type",
+            "type",
+            Form::Words(&[("async", "async-mirror"), ("sync", "sync-mirror")]),
+        ),
+        column("comment", "Comment", "comment"),
+    ],
+    keys: 2,
+    shown: &[("vserver", "Vserver Name", 12), ("policy", "Policy Name", 18), ("type", "Policy Type", 12)],
 };
 
 const DESTINATIONS: Table = Table {
@@ -167,10 +204,35 @@ const DESTINATIONS: Table = Table {
     ],
 };
 
-fn update(management: &mut Management<'_>, arguments: &Arguments) -> Result<String, Failure> {
+fn require(management: &mut Management<'_>, arguments: &Arguments) -> Result<Value, Failure> {
     let destination = arguments.value("destination-path");
     let found = management.exactly("snapmirror/relationships", &[("destination.path", destination)])?;
-    let transfers = format!("{}/transfers", href(found.first().ok_or_else(no_entry)?));
+    found.into_iter().next().ok_or_else(no_entry)
+}
+
+fn update(management: &mut Management<'_>, arguments: &Arguments) -> Result<String, Failure> {
+    let transfers = format!("{}/transfers", href(&require(management, arguments)?));
     management.create(&transfers, Members::new())?;
+    let destination = arguments.value("destination-path");
     Ok(format!("Operation is queued: snapmirror update of destination \"{destination}\".\n"))
+}
+
+fn abort(management: &mut Management<'_>, arguments: &Arguments) -> Result<String, Failure> {
+    let relationship = require(management, arguments)?;
+    let transfer = relationship.pointer("/transfer/uuid").and_then(Value::as_str).ok_or_else(no_entry)?;
+    let path = format!("{}/transfers/{transfer}", href(&relationship));
+    management.modify(&path, Members::from_iter([("state".to_owned(), "aborted".into())]))?;
+    let destination = arguments.value("destination-path");
+    Ok(format!("Operation is queued: snapmirror abort for destination \"{destination}\".\n"))
+}
+
+/// At the source.
+fn release(management: &mut Management<'_>, arguments: &Arguments) -> Result<String, Failure> {
+    let destination = arguments.value("destination-path");
+    let given = [("list_destinations_only", "true"), ("destination.path", destination)];
+    let found = management.records("snapmirror/relationships", &given)?;
+    let only = arguments.get("relationship-info-only") == Some("true");
+    let flag = if only { "source_info_only" } else { "source_only" };
+    management.delete(href(found.first().ok_or_else(no_entry)?), &[(flag, "true")])?;
+    Ok(format!("[Job 1] Job succeeded: SnapMirror Release Succeeded for destination \"{destination}\".\n"))
 }

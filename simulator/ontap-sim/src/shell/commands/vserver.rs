@@ -1,4 +1,4 @@
-//! SVMs and their peers.
+//! SVMs.
 
 use super::super::command::{Act, Command, Kind, Target, command, key, may};
 use super::super::table::{Form, Source, Table, column, formed};
@@ -60,7 +60,6 @@ pub(super) const COMMANDS: &[Command] = &[
         &[key("vserver", ""), may("force", "", Kind::Boolean)],
         Act::Delete(&saying(&VSERVERS, "[Job 1] Job succeeded: Successful\n")),
     ),
-    command(&["vserver", "peer", "show"], &[], Act::Show(&PEERS)),
 ];
 
 const SUBTYPES: &[(&str, &str)] = &[
@@ -114,24 +113,5 @@ const VSERVERS: Table = Table {
         ("admin-state", "Admin State", 11),
         ("operational-state", "Operational State", 17),
         ("aggr-list", "Aggregates", 10),
-    ],
-};
-
-const PEERS: Table = Table {
-    source: Source::Collection("svm/peers"),
-    columns: &[
-        column("vserver", "Local Vserver Name", "svm.name"),
-        column("peer-vserver", "Peer Vserver Name", "peer.svm.name"),
-        column("peer-state", "Peering State", "state"),
-        column("peer-cluster", "Peer Cluster Name", "peer.cluster.name"),
-        column("applications", "Peering Applications", "applications"),
-    ],
-    keys: 2,
-    shown: &[
-        ("vserver", "Vserver", 11),
-        ("peer-vserver", "Peer Vserver", 12),
-        ("peer-state", "Peer State", 12),
-        ("peer-cluster", "Peer Cluster", 16),
-        ("applications", "Peering Applications", 14),
     ],
 };

@@ -30,6 +30,7 @@ pub(super) const CALLS: &[Api] = &[
     anyone("snapmirror-resync", Act::Run(|management, request| turn(management, request, "snapmirrored"))),
     anyone("snapmirror-break", Act::Run(|management, request| turn(management, request, "broken_off"))),
     anyone("snapmirror-quiesce", Act::Run(|management, request| turn(management, request, "paused"))),
+    anyone("snapmirror-resume", Act::Run(|management, request| turn(management, request, "snapmirrored"))),
     anyone("snapmirror-update", Act::Run(update)),
     anyone("snapmirror-abort", Act::Run(abort)),
 ];
@@ -61,17 +62,7 @@ const RELATIONSHIP: &[Column] = &[
         "state",
         &[("broken_off", "broken-off"), ("in_sync", "snapmirrored"), ("paused", "snapmirrored")],
     ),
-    words(
-        "relationship-status",
-        "state",
-        &[
-            ("snapmirrored", "idle"),
-            ("in_sync", "insync"),
-            ("broken_off", "idle"),
-            ("uninitialized", "idle"),
-            ("paused", "quiesced"),
-        ],
-    ),
+    computed("relationship-status", |record| Some(status(record).to_owned())),
     plain("is-healthy", "healthy"),
     plain("last-transfer-type", "transfer.type"),
     computed("relationship-type", |_| Some("extended_data_protection".into())),
@@ -87,6 +78,16 @@ const POLICIES: Listing = Listing {
         plain("comment", "comment"),
     ],
 };
+
+/// What a relationship does at the moment.
+fn status(record: &Value) -> &'static str {
+    match (text(record, "transfer.state").as_str(), text(record, "state").as_str()) {
+        ("queued" | "transferring", _) => "transferring",
+        (_, "in_sync") => "insync",
+        (_, "paused") => "quiesced",
+        _ => "idle",
+    }
+}
 
 /// SVM or volume of a path.
 fn part(record: &Value, field: &str, index: usize) -> Option<String> {
