@@ -10,6 +10,7 @@
 //! that an input runs the same way again. Whatever is sent, a server answers or closes; one that
 //! panics, keeps silent or takes memory without bound fails the run.
 
+pub mod array;
 pub mod iscsi;
 pub mod nfs;
 pub mod wire;

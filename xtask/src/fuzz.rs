@@ -19,8 +19,16 @@ pub(crate) const WITHIN_TESTS: Duration = Duration::from_secs(10);
 /// Compiles libFuzzer.
 const PACKAGES: &[&str] = &["g++"];
 /// The programs in `fuzz/fuzz_targets`.
-const TARGETS: &[&str] =
-    &["iscsi_pdu", "iscsi_login", "scsi_command", "rpc_record", "nfs3_call", "nfs4_compound"];
+const TARGETS: &[&str] = &[
+    "iscsi_pdu",
+    "iscsi_login",
+    "scsi_command",
+    "rpc_record",
+    "nfs3_call",
+    "nfs4_compound",
+    "rest_request",
+    "zapi_request",
+];
 /// Counters of every edge, and the operands of comparisons, for libFuzzer to steer by.
 const COVERAGE: &[&str] = &[
     "-Cpasses=sancov-module",

@@ -15,8 +15,12 @@ def made(resource, **post):
     resource.post(hydrate=True, **post)
     try:
         yield resource
-    finally:
-        resource.delete()
+    except BaseException:
+        # What went wrong first is told, not that this object could not be deleted for it.
+        with contextlib.suppress(NetAppRestError):
+            resource.delete()
+        raise
+    resource.delete()
 
 
 def volume(name, **fields):

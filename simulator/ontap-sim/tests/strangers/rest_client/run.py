@@ -68,7 +68,7 @@ def play(case, transcript):
         line = traceback.extract_tb(error.__traceback__)[1]
         print(f"FAILED {case.__module__}.{case.__name__} in line {line.lineno}: {line.line}")
         print(f"    {type(error).__name__}: {error}")
-        for line in transcript[-4:]:
+        for line in transcript[-9:]:
             print("    " + line)
         return False
 
