@@ -342,6 +342,16 @@ impl Cluster {
         Ok(id)
     }
 
+    /// Installs the certificate that the management API shows, in place of the one before.
+    pub fn put_server_certificate(&mut self, certificate: Certificate) {
+        let replaced = |other: &&Certificate| {
+            other.kind == CertificateKind::Server && other.svm.is_none() && other.name == certificate.name
+        };
+        let before: Vec<_> = self.certificates.values().filter(replaced).map(|other| other.id).collect();
+        let id = before.first().copied().unwrap_or_else(|| self.mint.uuid());
+        self.certificates.insert(id, Certificate { id, ..certificate });
+    }
+
     /// Deletes a certificate.
     ///
     /// # Errors

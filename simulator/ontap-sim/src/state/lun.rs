@@ -83,6 +83,9 @@ pub struct Lun {
     pub created: Timestamp,
     /// What clients note on it, in order of creation.
     pub attributes: Vec<(String, String)>,
+    /// Name of its QoS policy.
+    #[serde(default)]
+    pub qos_policy: Option<String>,
 }
 
 /// What a LUN is found under.
@@ -141,6 +144,8 @@ pub struct LunSpec {
     pub comment: String,
     /// Attributes.
     pub attributes: Vec<(String, String)>,
+    /// QoS policy; empty or `none`: none.
+    pub qos_policy: Option<String>,
 }
 
 /// A change of a LUN. What is absent stays.
@@ -156,6 +161,8 @@ pub struct LunPatch {
     pub enabled: Option<bool>,
     /// Thick or thin.
     pub reserved: Option<bool>,
+    /// QoS policy; empty or `none`: none.
+    pub qos_policy: Option<String>,
 }
 
 impl Cluster {
@@ -168,7 +175,7 @@ impl Cluster {
     ///
     /// # Errors
     /// A [`Refusal`]: bad path, volume missing (917927), path in use (5374242), size (5374124, 5374125), no
-    /// room for a thick LUN.
+    /// room for a thick LUN, unknown QoS policy (8454154).
     pub fn create_lun(&mut self, spec: LunSpec) -> Result<LunId, Refusal> {
         let volume = self.require_volume_of_path(spec.svm, &spec.path)?.clone();
         if self.find_lun_named(spec.svm, &spec.path).is_some() {
@@ -182,6 +189,7 @@ impl Cluster {
         if spec.reserved {
             self.admit_reservation(&volume, size, 0)?;
         }
+        let qos_policy = self.admit_qos_policy(spec.svm, spec.qos_policy)?;
         let lun = Lun {
             id: LunId(self.mint.uuid()),
             svm: spec.svm,
@@ -196,6 +204,7 @@ impl Cluster {
             enabled: true,
             created: self.now,
             attributes: spec.attributes,
+            qos_policy,
         };
         let id = lun.id;
         self.change(self.made_lun(&lun, &volume));
@@ -253,6 +262,9 @@ impl Cluster {
         if after.reserved {
             let volume = self.volumes.get(&before.volume).ok_or_else(Refusal::no_entry)?;
             self.admit_reservation(volume, after.size, if before.reserved { before.size } else { 0 })?;
+        }
+        if patch.qos_policy.is_some() {
+            after.qos_policy = self.admit_qos_policy(after.svm, patch.qos_policy)?;
         }
         after.comment = patch.comment.unwrap_or(after.comment);
         after.enabled = patch.enabled.unwrap_or(after.enabled);

@@ -20,6 +20,8 @@ pub struct LunCloneSpec {
     pub comment: Option<String>,
     /// Attributes.
     pub attributes: Vec<(String, String)>,
+    /// QoS policy; empty or `none`: none.
+    pub qos_policy: Option<String>,
 }
 
 impl Cluster {
@@ -54,7 +56,12 @@ impl Cluster {
             let message = "A LUN clone cannot be smaller than its source";
             return Err(Refusal::request(5_374_892, message).about("space.size"));
         }
+        let qos_policy = match &spec.qos_policy {
+            Some(_) => self.admit_qos_policy(spec.svm, spec.qos_policy)?,
+            None => source.qos_policy.clone(),
+        };
         let lun = Lun {
+            qos_policy,
             path: spec.path,
             size,
             reserved: spec.reserved.unwrap_or(source.reserved),

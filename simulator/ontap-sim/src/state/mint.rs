@@ -51,6 +51,16 @@ impl Single<Mint> {
 
     /// Twelve printable characters.
     pub(super) fn serial(&mut self) -> [u8; 12] {
+        self.printable()
+    }
+
+    /// Serial number of an NVMe subsystem's controllers: twenty printable characters, as the field
+    /// has (NVM Express Base Specification, Identify Controller).
+    pub(super) fn subsystem_serial(&mut self) -> String {
+        self.printable::<20>().into_iter().map(char::from).collect()
+    }
+
+    fn printable<const LENGTH: usize>(&mut self) -> [u8; LENGTH] {
         let mint = self.edit();
         let mut value = (u128::from(mint.next()) << 64) | u128::from(mint.next());
         std::array::from_fn(|_| {

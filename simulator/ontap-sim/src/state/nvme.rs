@@ -130,7 +130,7 @@ impl Cluster {
             return Err(Refusal::invalid("space.block_size", &spec.block_size.to_string()));
         }
         let size = admit_size(spec.size)?;
-        let qos_policy = self.admit_qos(spec.svm, spec.qos_policy)?;
+        let qos_policy = self.admit_qos_policy(spec.svm, spec.qos_policy)?;
         let namespace = Namespace {
             id: self.mint.uuid(),
             svm: spec.svm,
@@ -170,7 +170,7 @@ impl Cluster {
             after.size = size;
         }
         if patch.qos_policy.is_some() {
-            after.qos_policy = self.admit_qos(after.svm, patch.qos_policy)?;
+            after.qos_policy = self.admit_qos_policy(after.svm, patch.qos_policy)?;
         }
         after.comment = patch.comment.unwrap_or(after.comment);
         self.namespaces.insert(id, after);
@@ -224,7 +224,7 @@ impl Cluster {
             return Err(Refusal::conflict(72_090_025, message).about("name"));
         }
         let id = self.mint.uuid();
-        let serial = String::from_utf8_lossy(&self.mint.serial()).into_owned();
+        let serial = self.mint.subsystem_serial();
         let nqn = format!("nqn.1992-08.com.netapp:sn.{}:subsystem.{name}", svm.0.simple());
         let (name, os_type) = (name.to_owned(), os_type.to_owned());
         let subsystem = Subsystem { id, svm, name, nqn, serial, os_type, comment, hosts: Vec::new() };
@@ -412,15 +412,6 @@ impl Cluster {
             return Err(Refusal::conflict(72_090_006, message).about("name"));
         }
         Ok(())
-    }
-
-    fn admit_qos(&self, svm: SvmId, name: Option<String>) -> Result<Option<String>, Refusal> {
-        let Some(name) = name.filter(|name| !name.is_empty() && name != "none") else { return Ok(None) };
-        if self.find_qos_policy(svm, &name).is_none() {
-            let message = format!("QoS policy \"{name}\" does not exist");
-            return Err(Refusal::missing(8_454_154, message).about("qos_policy.name"));
-        }
-        Ok(Some(name))
     }
 }
 

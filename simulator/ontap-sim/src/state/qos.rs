@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::qtree::Qtree;
 use super::table::Row;
 use super::{Cluster, Refusal, SvmId};
 
@@ -83,6 +84,44 @@ impl Cluster {
         self.qos_policies.tagged(&name).find(|policy| policy.svm.is_none_or(|owner| owner == svm))
     }
 
+    /// The policy that an object of the SVM is to have; none for an empty name or `none`.
+    ///
+    /// # Errors
+    /// A [`Refusal`] (8454154) when there is no such policy.
+    pub(super) fn admit_qos_policy(
+        &self,
+        svm: SvmId,
+        name: Option<String>,
+    ) -> Result<Option<String>, Refusal> {
+        let Some(name) = name.filter(|name| !name.is_empty() && name != "none") else { return Ok(None) };
+        if self.find_qos_policy(svm, &name).is_none() {
+            let message = format!("QoS policy \"{name}\" does not exist");
+            return Err(Refusal::missing(8_454_154, message).about("qos_policy.name"));
+        }
+        Ok(Some(name))
+    }
+
+    /// Gives what has the policy `before` another name for it, or none.
+    fn reassign_qos_policy(&mut self, before: &QosPolicy, name: Option<String>) {
+        let has = |svm: SvmId, own: &Option<String>| {
+            own.as_ref() == Some(&before.name) && before.svm.is_none_or(|owner| owner == svm)
+        };
+        let has_qtree = |qtree: &Qtree| {
+            let svm = self.volumes.get(&qtree.volume).map(|volume| volume.svm);
+            svm.is_some_and(|svm| has(svm, &qtree.qos_policy))
+        };
+        self.qtrees.edit_where(has_qtree, |qtree| qtree.qos_policy.clone_from(&name));
+        self.luns.edit_where(|lun| has(lun.svm, &lun.qos_policy), |lun| lun.qos_policy.clone_from(&name));
+        self.namespaces.edit_where(
+            |namespace| has(namespace.svm, &namespace.qos_policy),
+            |namespace| namespace.qos_policy.clone_from(&name),
+        );
+        self.volumes.edit_where(
+            |volume| has(volume.svm, &volume.features.qos_policy),
+            |volume| volume.features.qos_policy.clone_from(&name),
+        );
+    }
+
     /// Makes a policy.
     ///
     /// # Errors
@@ -120,11 +159,14 @@ impl Cluster {
             admit(&limits)?;
             after.limits = limits;
         }
+        if after.name != before.name {
+            self.reassign_qos_policy(&before, Some(after.name.clone()));
+        }
         self.qos_policies.insert(id, after);
         Ok(())
     }
 
-    /// Deletes a policy.
+    /// Deletes a policy; what has it is limited no more (API reference: its workloads go with it).
     ///
     /// # Errors
     /// A [`Refusal`]: not there (4), ONTAP's own (8).
@@ -134,6 +176,8 @@ impl Cluster {
             let message = format!("QoS policy \"{}\" is built in and cannot be deleted", policy.name);
             return Err(Refusal::conflict(8, message));
         }
+        let policy = policy.clone();
+        self.reassign_qos_policy(&policy, None);
         self.qos_policies.remove(&id);
         Ok(())
     }

@@ -128,11 +128,11 @@ pub struct SvmPatch {
     pub aggregates: Option<Vec<AggregateId>>,
     /// Protocols to allow or to disallow.
     pub allowed: Vec<(Protocol, bool)>,
-    /// Whether an iSCSI service is made with it, enabled or not.
+    /// Whether its iSCSI service is enabled; one is made if there is none.
     pub iscsi_enabled: Option<bool>,
-    /// Whether an NFS service is made with it, enabled or not.
+    /// Whether its NFS service is enabled; one is made if there is none.
     pub nfs_enabled: Option<bool>,
-    /// Whether an NVMe service is made with it, enabled or not.
+    /// Whether its NVMe service is enabled; one is made if there is none.
     pub nvme_enabled: Option<bool>,
 }
 

@@ -61,6 +61,7 @@ fn lun_spec(cluster: &Cluster, path: &str, size: u64, reserved: bool) -> LunSpec
         unmap: true,
         comment: String::new(),
         attributes: Vec::new(),
+        qos_policy: None,
     }
 }
 

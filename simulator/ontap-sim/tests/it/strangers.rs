@@ -6,10 +6,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::configuration;
-use ontap_sim::OntapSim;
-use serde_json::Value;
+use ontap_sim::{OntapSim, rest};
+use serde_json::{Map, Value};
 use tokio::process::Command;
+
+use crate::support::configuration;
 
 /// What the scripts of the REST library must reach: calls, and classes they are made on.
 const LEAST: (u64, u64) = (150, 18);
@@ -24,6 +25,21 @@ fn venv() -> PathBuf {
 
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/strangers")
+}
+
+/// What a playbook's last line counts.
+#[derive(Debug, PartialEq, Eq)]
+struct Recap {
+    ok: u32,
+    changed: u32,
+    failed: u32,
+}
+
+/// Everything in the array but its jobs.
+fn portrait(sim: &OntapSim) -> Map<String, Value> {
+    let mut portrait = sim.array().read(rest::portrait);
+    portrait.remove("cluster/jobs");
+    portrait
 }
 
 /// An array and the file with its CA certificate.
@@ -45,6 +61,8 @@ async fn client(program: &str, arguments: &[&str], directory: &Path, sim: &Ontap
     for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env_remove(name);
     }
+    command.env("LC_ALL", "C.UTF-8").env("ANSIBLE_COLLECTIONS_PATH", venv().join("collections"));
+    command.env("ANSIBLE_PIPELINING", "true").env("ANSIBLE_PYTHON_INTERPRETER", venv().join("bin/python"));
     let ca = directory.join("ca.pem");
     command.env("REQUESTS_CA_BUNDLE", &ca).env("SSL_CERT_FILE", &ca);
     let output = command.output().await.unwrap();
@@ -66,5 +84,54 @@ async fn the_rest_library_does_with_each_class_what_its_script_says() {
     let count = |name: &str| counts[name].as_u64().unwrap();
     assert_eq!(count("failed"), 0);
     assert!((count("calls"), count("classes")) >= LEAST && count("classes") >= LEAST.1, "{counts}");
+    sim.stop().await;
+}
+
+async fn play(playbook: &str, directory: &Path, sim: &OntapSim) -> Recap {
+    let playbook = scripts().join("ansible").join(playbook);
+    let arguments = ["--inventory", "localhost,", "--connection", "local", playbook.to_str().unwrap()];
+    let (good, said) = client("ansible-playbook", &arguments, directory, sim).await;
+    println!("{said}");
+    assert!(good, "a task failed");
+    let recap = said.lines().rfind(|line| line.starts_with("localhost ")).unwrap();
+    let count = |name: &str| {
+        let mut words = recap.split_whitespace();
+        words.find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok()).unwrap()
+    };
+    Recap { ok: count("ok"), changed: count("changed"), failed: count("failed") }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs clients from the Python package index: cargo xtask strangers"]
+async fn the_administrators_playbook_changes_nothing_when_it_runs_again_and_is_taken_back_whole() {
+    let (sim, directory) = start().await;
+    let before = portrait(&sim);
+    let first = play("present.yml", directory.path(), &sim).await;
+    assert_eq!((first.changed, first.failed), (first.ok, 0), "every task makes something");
+    let made = portrait(&sim);
+    assert_ne!(made, before);
+    let second = play("present.yml", directory.path(), &sim).await;
+    assert_eq!(second, Recap { ok: first.ok, changed: 0, failed: 0 });
+    assert_eq!(portrait(&sim), made);
+    let back = play("absent.yml", directory.path(), &sim).await;
+    assert_eq!((back.changed, back.failed), (back.ok, 0), "every task takes something away");
+    assert_eq!(portrait(&sim), before);
+    sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs clients from the Python package index: cargo xtask strangers"]
+async fn the_control_endpoint_answers_as_its_description_says_whatever_it_is_sent() {
+    let (sim, directory) = start().await;
+    let description = format!("http://{}/openapi.json", sim.control());
+    // The stream of events has no end to wait for.
+    let told = "run --phases fuzzing --max-examples 10 --workers 4 --seed 7 --request-timeout 10 --no-color \
+                --exclude-path /sim/v1/events/stream --checks not_a_server_error,status_code_conformance,\
+                content_type_conformance,response_schema_conformance";
+    let arguments: Vec<_> = told.split_whitespace().chain([description.as_str()]).collect();
+    let (good, said) = client("schemathesis", &arguments, directory.path(), &sim).await;
+    println!("{said}");
+    assert!(good, "the endpoint does not do what its description says");
+    assert!(said.contains(" passed"), "nothing was tried");
     sim.stop().await;
 }

@@ -79,7 +79,9 @@ pub(super) const JOBS: Resource = Resource {
         "error.code",
         "error.message",
     ],
+    flags: &["action"],
     list: Some(jobs),
+    modify: Some(steer_job),
     ..NOTHING
 };
 
@@ -128,6 +130,19 @@ fn jobs(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
         None => Box::new(cluster.jobs.values()),
     };
     Ok(jobs.map(|job| without_nulls(job_record(cluster, job))).collect())
+}
+
+/// Jobs are finished when they are first seen: there is nothing to cancel, pause or resume. The
+/// array's number for that is not verified.
+fn steer_job(_: &mut Cluster, scope: &Scope<'_>, _: &Body) -> Result<(), Refusal> {
+    match scope.query.text("action") {
+        Some(action @ ("cancel" | "pause" | "resume")) => {
+            let message = format!("Cannot {action} job {}: it is not running", scope.key(0));
+            Err(Refusal::conflict(459_757, message).about("action"))
+        }
+        Some(other) => Err(Refusal::invalid("action", other)),
+        None => Err(Refusal::required("action")),
+    }
 }
 
 /// In jobs the code is a number; `error` is there for the clients that read only that.

@@ -67,8 +67,9 @@ pub(super) const LUNS: Resource = Resource {
         "attributes.value",
         "clone.source.name",
         "clone.source.uuid",
+        "qos_policy.name",
     ],
-    modifiable: &["name", "comment", "enabled", "space.size", "space.guarantee.requested"],
+    modifiable: &["name", "comment", "enabled", "space.size", "space.guarantee.requested", "qos_policy.name"],
     flags: &["allow_delete_while_mapped"],
     stream: Some(luns),
     create: Some(create),
@@ -141,6 +142,7 @@ fn record(cluster: &Cluster, lun: &Lun) -> Value {
             "mapped": !maps.is_empty(),
             "read_only": false,
         },
+        "qos_policy": lun.qos_policy.as_ref().map(|name| json!({ "name": name })),
         // What is not there is not shown: clients take a missing list for "unmapped".
         "lun_maps": if maps.is_empty() { Value::Null } else { Value::Array(maps) },
         "attributes": if attributes.is_empty() { Value::Null } else { Value::Array(attributes) },
@@ -162,6 +164,7 @@ fn create(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<Vec<S
             reserved: body.boolean("space.guarantee.requested")?,
             comment: body.text("comment")?,
             attributes: named_attributes(body)?,
+            qos_policy: body.text("qos_policy.name")?,
         };
         return Ok(vec![cluster.clone_lun(spec)?.to_string()]);
     }
@@ -175,6 +178,7 @@ fn create(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<Vec<S
         unmap: body.boolean("space.scsi_thin_provisioning_support_enabled")?.unwrap_or(true),
         comment: body.text("comment")?.unwrap_or_default(),
         attributes: named_attributes(body)?,
+        qos_policy: body.text("qos_policy.name")?,
     };
     Ok(vec![cluster.create_lun(spec)?.to_string()])
 }
@@ -205,6 +209,7 @@ fn modify(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<(), R
         comment: body.text("comment")?,
         enabled: body.boolean("enabled")?,
         reserved: body.boolean("space.guarantee.requested")?,
+        qos_policy: body.text("qos_policy.name")?,
     };
     cluster.modify_lun(lun_id(scope.key(0))?, patch)
 }

@@ -75,6 +75,7 @@ pub(super) const ALL: &[Resource] = &[
     volume::VOLUMES,
     snapshot::SNAPSHOTS,
     snapshot_policy::SNAPSHOT_POLICIES,
+    snapshot_policy::SCHEDULES,
     private_cli::PURGE,
     private_cli::RECOVER,
     private_cli::RECOVERY_QUEUE,
@@ -125,6 +126,11 @@ fn require_volume(cluster: &Cluster, scope: &Scope<'_>, body: &Body) -> Result<V
     let svm = scope.require_svm(cluster, body)?.id;
     let name = body.required_text("volume.name")?;
     cluster.find_volume_named(svm, &name).map(|volume| volume.id).ok_or_else(|| missing(&name))
+}
+
+/// Text that clients take for a value only when there is some.
+fn set(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn volume_name(cluster: &Cluster, volume: VolumeId) -> &str {

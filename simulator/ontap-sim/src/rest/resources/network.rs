@@ -1,6 +1,6 @@
 //! `/network/ip/interfaces` and `/network/ip/service-policies`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
@@ -120,12 +120,6 @@ fn interfaces(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusa
 
 fn record(cluster: &Cluster, lif: &Lif) -> Value {
     let policy = cluster.service_policy_of(lif);
-    let netmask = match lif.address {
-        IpAddr::V4(_) => {
-            Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(lif.prefix)).unwrap_or(0)).to_string()
-        }
-        IpAddr::V6(_) => lif.prefix.to_string(),
-    };
     let ipspace = lif.svm.and_then(|svm| cluster.find_svm(svm)).map_or("Default", |svm| svm.ipspace.as_str());
     let port = |node: NodeId, name: &str| {
         let node = cluster.find_node(node).map(|node| node.name.as_str());
@@ -136,7 +130,8 @@ fn record(cluster: &Cluster, lif: &Lif) -> Value {
         "name": lif.name,
         "ip": {
             "address": lif.address.to_string(),
-            "netmask": netmask,
+            // Taken as a mask or as a length; told as a length (API reference).
+            "netmask": lif.prefix.to_string(),
             "family": if lif.address.is_ipv4() { "ipv4" } else { "ipv6" },
         },
         "enabled": lif.enabled,

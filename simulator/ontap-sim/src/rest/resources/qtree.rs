@@ -14,7 +14,7 @@ pub(super) const QTREES: Resource = Resource {
     path: "storage/qtrees",
     keys: &["volume.uuid", "id"],
     always: &["id", "name", "svm.name", "svm.uuid", "volume.name", "volume.uuid"],
-    expensive: &["nas", "path"],
+    expensive: &["nas"],
     readable: &[
         "id",
         "name",

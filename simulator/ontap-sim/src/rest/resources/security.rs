@@ -369,22 +369,32 @@ fn install_certificate(
     let kind = known.map(|(kind, _)| *kind).ok_or_else(|| Refusal::invalid("type", &kind))?;
     let svm = if body.has("svm") { Some(scope.require_svm(cluster, body)?.id) } else { scope.svm };
     let pem = body.required_text("public_certificate")?;
+    let certificate = read_in(svm, body.text("name")?, kind, pem)?;
+    Ok(vec![cluster.install_certificate(certificate)?.to_string()])
+}
+
+/// What is written in a certificate, as the array keeps it.
+pub(in crate::rest) fn read_in(
+    svm: Option<SvmId>,
+    name: Option<String>,
+    kind: CertificateKind,
+    pem: String,
+) -> Result<Certificate, Refusal> {
     let facts = read_certificate(&pem)
         .map_err(|error| Refusal::request(2, error.to_string()).about("public_certificate"))?;
     let expires = jiff::Timestamp::from_second(facts.not_after)
         .map_err(|_| Refusal::invalid("public_certificate", "its date of expiry"))?;
-    let certificate = Certificate {
+    Ok(Certificate {
         id: uuid::Uuid::nil(),
         svm,
-        name: body.text("name")?.unwrap_or_else(|| format!("{}_{}", facts.common_name, facts.serial)),
+        name: name.unwrap_or_else(|| format!("{}_{}", facts.common_name, facts.serial)),
         kind,
         common_name: facts.common_name,
         serial: facts.serial,
         authority: facts.issuer,
         expires,
         pem,
-    };
-    Ok(vec![cluster.install_certificate(certificate)?.to_string()])
+    })
 }
 
 fn delete_certificate(cluster: &mut Cluster, scope: &Scope<'_>) -> Result<(), Refusal> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::body::Body;
 use super::super::resource::{NOTHING, Resource, Scope};
-use super::{svm_reference, time, volume_name};
+use super::{set, svm_reference, time, volume_name};
 use crate::state::snapshot::{Snapshot, SnapshotPatch, SnapshotSpec};
 use crate::state::volume::Volume;
 use crate::state::{Cluster, Refusal, SnapshotId, VolumeId};
@@ -70,7 +70,7 @@ fn record(cluster: &Cluster, volume: &Volume, snapshot: &Snapshot) -> Value {
         "create_time": time(snapshot.created),
         "expiry_time": snapshot.expiry.map(time),
         "owners": owners,
-        "snapmirror_label": snapshot.label,
+        "snapmirror_label": set(&snapshot.label),
         "state": "valid",
         "svm": svm_reference(cluster, volume.svm),
         "version_uuid": snapshot.id.to_string(),

@@ -78,11 +78,17 @@ pub(super) const SVMS: Resource = Resource {
         "aggregates.uuid",
         "snapshot_policy.name",
         "nfs.allowed",
+        "nfs.enabled",
         "iscsi.allowed",
+        "iscsi.enabled",
         "nvme.allowed",
+        "nvme.enabled",
         "cifs.allowed",
+        "cifs.enabled",
         "fcp.allowed",
+        "fcp.enabled",
         "s3.allowed",
+        "s3.enabled",
         "ndmp.allowed",
         "auto_enable_analytics",
         "auto_enable_activity_tracking",
@@ -159,9 +165,6 @@ fn protocol_record(cluster: &Cluster, svm: &Svm, protocol: Protocol) -> Value {
 fn create(cluster: &mut Cluster, _: &Scope<'_>, body: &Body) -> Result<Vec<String>, Refusal> {
     let mut spec = patch(cluster, body)?;
     spec.name = Some(body.required_text("name")?);
-    spec.iscsi_enabled = body.boolean("iscsi.enabled")?;
-    spec.nfs_enabled = body.boolean("nfs.enabled")?;
-    spec.nvme_enabled = body.boolean("nvme.enabled")?;
     spec.ipspace = body.text("ipspace.name")?;
     spec.subtype = match body.text("subtype")?.as_deref() {
         None => None,
@@ -169,12 +172,6 @@ fn create(cluster: &mut Cluster, _: &Scope<'_>, body: &Body) -> Result<Vec<Strin
         Some("dp_destination") => Some(Subtype::DpDestination),
         Some(other) => return Err(Refusal::invalid("subtype", other)),
     };
-    for unsupported in ["cifs.enabled", "fcp.enabled", "s3.enabled"] {
-        if body.boolean(unsupported)? == Some(true) {
-            let message = format!("Field \"{unsupported}\": the service is not available on this array");
-            return Err(Refusal::request(3, message).about(unsupported));
-        }
-    }
     Ok(vec![cluster.create_svm(spec)?.to_string()])
 }
 
@@ -190,6 +187,12 @@ fn delete(cluster: &mut Cluster, scope: &Scope<'_>) -> Result<(), Refusal> {
 fn patch(cluster: &Cluster, body: &Body) -> Result<SvmPatch, Refusal> {
     body.boolean("auto_enable_analytics")?;
     body.boolean("auto_enable_activity_tracking")?;
+    for unsupported in ["cifs.enabled", "fcp.enabled", "s3.enabled"] {
+        if body.boolean(unsupported)? == Some(true) {
+            let message = format!("Field \"{unsupported}\": the service is not available on this array");
+            return Err(Refusal::request(3, message).about(unsupported));
+        }
+    }
     let mut allowed = Vec::new();
     for protocol in Protocol::ALL {
         let field = format!("{}.allowed", protocol.name());
@@ -211,6 +214,9 @@ fn patch(cluster: &Cluster, body: &Body) -> Result<SvmPatch, Refusal> {
         max_volumes: most_volumes(body)?,
         aggregates: require_aggregates(cluster, body, "aggregates")?,
         allowed,
+        iscsi_enabled: body.boolean("iscsi.enabled")?,
+        nfs_enabled: body.boolean("nfs.enabled")?,
+        nvme_enabled: body.boolean("nvme.enabled")?,
         ..SvmPatch::default()
     })
 }
