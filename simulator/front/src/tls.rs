@@ -43,6 +43,7 @@ pub struct TlsIdentity {
     ca_pem: String,
     authority: Arc<Authority>,
     server: Arc<ServerConfig>,
+    server_pem: String,
 }
 
 struct Authority {
@@ -75,8 +76,8 @@ impl TlsIdentity {
         let certificate = ca_certificate.der().clone();
         let issuer = Issuer::new(ca, ca_key);
         let authority = Authority { issuer, certificate, common_name: common_name.to_owned() };
-        let server = authority.server_config(addresses)?;
-        Ok(Self { ca_pem, authority: Arc::new(authority), server })
+        let (server, server_pem) = authority.server_config(addresses)?;
+        Ok(Self { ca_pem, authority: Arc::new(authority), server, server_pem })
     }
 
     /// An identity under the same authority, for an address that came later.
@@ -84,13 +85,19 @@ impl TlsIdentity {
     /// # Errors
     /// As for [`Self::generate`].
     pub fn at(&self, address: IpAddr) -> Result<Self, TlsError> {
-        let server = self.authority.server_config(&[address])?;
-        Ok(Self { ca_pem: self.ca_pem.clone(), authority: Arc::clone(&self.authority), server })
+        let (server, server_pem) = self.authority.server_config(&[address])?;
+        let (ca_pem, authority) = (self.ca_pem.clone(), Arc::clone(&self.authority));
+        Ok(Self { ca_pem, authority, server, server_pem })
     }
 
     /// The authority's certificate, PEM, for a client's trust store.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// The certificate that the server shows, PEM.
+    pub fn server_pem(&self) -> &str {
+        &self.server_pem
     }
 
     /// Writes [`Self::ca_pem`] to `path` (the `--ca-out` flag).
@@ -108,7 +115,8 @@ impl TlsIdentity {
 }
 
 impl Authority {
-    fn server_config(&self, addresses: &[IpAddr]) -> Result<Arc<ServerConfig>, TlsError> {
+    /// How to serve at these addresses, and the certificate that is shown, PEM.
+    fn server_config(&self, addresses: &[IpAddr]) -> Result<(Arc<ServerConfig>, String), TlsError> {
         let key = KeyPair::generate()?;
         let mut leaf = CertificateParams::new(vec!["localhost".to_owned()])?;
         leaf.distinguished_name = named(&self.common_name);
@@ -133,7 +141,7 @@ impl Authority {
             .with_client_cert_verifier(Arc::new(Asking::new(provider)))
             .with_single_cert(vec![certificate.der().clone(), self.certificate.clone()], key)?;
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(server))
+        Ok((Arc::new(server), certificate.pem()))
     }
 }
 

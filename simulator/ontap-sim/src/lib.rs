@@ -13,6 +13,7 @@
 
 pub mod arguments;
 pub mod array;
+mod certificate;
 pub mod data_dir;
 pub mod dataplane;
 mod door;

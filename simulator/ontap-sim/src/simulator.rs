@@ -13,12 +13,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::array::{Array, CarryOutError};
+use crate::certificate;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::dataplane::{BringUpError, ContentError, Contents, DataPlanes, Ports};
 use crate::door::Doorkeeper;
 use crate::http;
 use crate::replication::Courier;
 use crate::shell::service::{Shell, SshError};
+use crate::state::account::CertificateKind;
 use crate::state::{Blueprint, BlueprintError, Cluster, Version};
 
 /// Everything there is to choose.
@@ -124,6 +126,11 @@ impl OntapSim {
         }
         let addresses: Vec<_> = cluster.lifs.values().map(|lif| lif.address).collect();
         let identity = TlsIdentity::generate("ontap-sim", &addresses)?;
+        let shown = (Some("ontap-sim".to_owned()), identity.server_pem().to_owned());
+        match certificate::read(None, shown.0, CertificateKind::Server, shown.1) {
+            Ok(shown) => cluster.put_server_certificate(shown),
+            Err(error) => tracing::warn!(%error, "the API does not tell its own certificate"),
+        }
         let management = bind("--management", configuration.management).await?;
         let control = bind("--control", configuration.control).await?;
         let (events, levers) = (EventLog::new(), Levers::seeded(configuration.blueprint.seed));

@@ -13,7 +13,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 use std::path::Path;
@@ -190,7 +190,7 @@ impl Store {
         Ok(taken)
     }
 
-    /// Keeps several volumes as they are at one instant, under the same snapshot id, while `meanwhile`
+    /// Keeps several volumes as they are at one instant, each under its snapshot id, while `meanwhile`
     /// runs: no write to any of them happens between the first and the last, nor during `meanwhile`.
     /// All are kept or none.
     ///
@@ -198,21 +198,23 @@ impl Store {
     /// Those of [`Store::snapshot`]; `meanwhile` has not run then. What it answers otherwise.
     pub fn snapshot_all<T>(
         &self,
-        volumes: &BTreeSet<VolumeId>,
-        snapshot: SnapshotId,
+        kept: &BTreeMap<VolumeId, SnapshotId>,
         meanwhile: impl FnOnce() -> T,
     ) -> Result<T, StoreError> {
         let mut catalog = self.catalog.lock();
-        let mut sources = Vec::with_capacity(volumes.len());
-        for volume in volumes.iter().copied() {
+        let mut sources = Vec::with_capacity(kept.len());
+        for (volume, snapshot) in kept.iter().map(|(volume, snapshot)| (*volume, *snapshot)) {
             let source = catalog.volumes.get(&volume).cloned().ok_or(StoreError::NoVolume { id: volume })?;
             if catalog.snapshots.contains_key(&(volume, snapshot)) {
                 return Err(StoreError::SnapshotExists { volume, snapshot });
             }
             sources.push(source);
         }
-        let records: Vec<_> =
-            volumes.iter().map(|volume| Record::Snapshot { volume: *volume, snapshot }).collect();
+        let noted = |(volume, snapshot): (&VolumeId, &SnapshotId)| Record::Snapshot {
+            volume: *volume,
+            snapshot: *snapshot,
+        };
+        let records: Vec<_> = kept.iter().map(noted).collect();
         let record = || match &self.journal {
             Some(journal) if !records.is_empty() => journal.append(&records).map(drop),
             _ => Ok(()),
@@ -220,13 +222,15 @@ impl Store {
         let (images, outcome) =
             Volume::capture_all(&sources, record, meanwhile).map_err(|error| match error {
                 BlockError::Stopped { reason } => StoreError::Stopped { reason },
-                source => StoreError::Volume { id: volumes.first().copied().unwrap_or(VolumeId(0)), source },
+                source => {
+                    StoreError::Volume { id: kept.keys().next().copied().unwrap_or(VolumeId(0)), source }
+                }
             })?;
-        for (volume, image) in volumes.iter().zip(images) {
-            catalog.snapshots.insert((*volume, snapshot), Snapshot::of(image));
+        for ((volume, snapshot), image) in kept.iter().zip(images) {
+            catalog.snapshots.insert((*volume, *snapshot), Snapshot::of(image));
         }
         drop(catalog);
-        volumes.first().map_or(Ok(()), |first| self.commit(*first))?;
+        kept.keys().next().map_or(Ok(()), |first| self.commit(*first))?;
         Ok(outcome)
     }
 

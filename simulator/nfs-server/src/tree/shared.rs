@@ -155,6 +155,39 @@ impl FileTree {
         self.administer(|tree| tree.take_snapshot(name))
     }
 
+    /// Takes a snapshot of each tree, all at one instant: no change of any of them is between the first
+    /// and the last. All are taken or none. A tree stands but once in the list.
+    ///
+    /// # Errors
+    /// Those of [`Self::take_snapshot`].
+    pub fn take_snapshots(wanted: &[(Self, &str)]) -> Result<(), AdminError> {
+        // Whoever takes several trees takes them in this order.
+        let mut wanted: Vec<_> = wanted.iter().collect();
+        wanted.sort_by_key(|(tree, _)| tree.fsid);
+        let mut held: Vec<_> = wanted.iter().map(|(tree, name)| (tree, *name, tree.tree.write())).collect();
+        let mut outcome = Ok(());
+        for place in 0..held.len() {
+            let Some((_, name, tree)) = held.get_mut(place) else { break };
+            outcome = tree.take_snapshot(name);
+            if outcome.is_err() {
+                for (_, name, tree) in held.iter_mut().take(place) {
+                    if let Ok(taken) = tree.find_snapshot(name) {
+                        tree.drop_snapshot(taken);
+                    }
+                }
+                break;
+            }
+        }
+        for (shared, _, tree) in &mut held {
+            shared.end_change(tree);
+        }
+        drop(held);
+        for log in wanted.iter().filter_map(|(tree, _)| tree.log.as_ref()) {
+            log.flush()?;
+        }
+        outcome
+    }
+
     /// Deletes a snapshot and frees what it alone held. Handles into it are stale.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Content that shares blocks: snapshots, clones and restores of file trees and LUNs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use blockstore::{SnapshotId as BlockSnapshot, StoreError, Volume as Content};
 use nfs_server::{AdminError, FileTree, RootAttributes};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Served;
 use super::contents::{Contents, store_id};
-use crate::state::{LunId, SnapshotId, TreeShape, VolumeId};
+use crate::state::{DataPlaneChange, LunId, SnapshotId, TreeShape, VolumeId};
 
 /// A copy that could not be made. The state had said that it can: it is a defect or a full disk.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,30 @@ pub enum CopyError {
     /// The state names a volume without files.
     #[error("there is no file tree of volume {0}")]
     NoTree(VolumeId),
+}
+
+/// A snapshot of a volume that is to be taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'c> {
+    pub(super) volume: VolumeId,
+    pub(super) snapshot: SnapshotId,
+    pub(super) name: &'c str,
+    pub(super) luns: &'c [LunId],
+}
+
+impl<'c> Wanted<'c> {
+    /// The snapshot that a change asks for, if it asks for one.
+    fn by(change: &'c DataPlaneChange) -> Option<Self> {
+        let DataPlaneChange::TakeSnapshot { volume, snapshot, name, luns } = change else { return None };
+        Some(Self { volume: *volume, snapshot: *snapshot, name, luns })
+    }
+
+    /// The snapshots that changes begin with, up to the second of one volume: those are decided
+    /// together, so they are taken together.
+    pub(super) fn first_of(changes: &'c [DataPlaneChange]) -> Vec<Self> {
+        let mut volumes = BTreeSet::new();
+        changes.iter().map_while(Self::by).take_while(|wanted| volumes.insert(wanted.volume)).collect()
+    }
 }
 
 fn block_snapshot(snapshot: SnapshotId) -> BlockSnapshot {
@@ -97,18 +121,22 @@ impl Served {
         Ok(())
     }
 
-    pub(super) fn take_snapshot(
-        &self,
-        volume: VolumeId,
-        id: SnapshotId,
-        name: &str,
-        luns: &[LunId],
-    ) -> Result<(), CopyError> {
-        let tree = self.trees.get(&volume).ok_or(CopyError::NoTree(volume))?;
-        let luns: BTreeSet<_> = luns.iter().copied().map(store_id).collect();
-        // No LUN is written while the file tree is taken: one instant for all.
+    /// Takes snapshots of volumes, each of another one, all at one instant. All are taken or none.
+    pub(super) fn take_snapshots(&self, wanted: &[Wanted<'_>]) -> Result<(), CopyError> {
+        let (mut trees, mut luns) = (Vec::new(), BTreeMap::new());
+        for one in wanted {
+            let tree = self.trees.get(&one.volume).ok_or(CopyError::NoTree(one.volume))?;
+            trees.push((tree.clone(), one.name));
+            luns.extend(one.luns.iter().map(|lun| (store_id(*lun), block_snapshot(one.snapshot))));
+        }
+        // No LUN is written while the file trees are taken: one instant for all.
         let store = self.contents.store();
-        Ok(store.snapshot_all(&luns, block_snapshot(id), || tree.take_snapshot(name))??)
+        store.snapshot_all(&luns, || FileTree::take_snapshots(&trees))?.map_err(|error| {
+            for (lun, snapshot) in luns {
+                note("delete a snapshot of a LUN", store.remove_snapshot(lun, snapshot).map_err(CopyError::from));
+            }
+            error.into()
+        })
     }
 
     pub(super) fn receive_tree(

@@ -30,8 +30,10 @@ use uuid::Uuid;
 
 pub use self::contents::{ContentError, Contents};
 pub use self::happenings::{PowerCutError, PowerLost};
+use self::copies::Wanted;
 use self::wire::{wire_auth, wire_policy};
 use crate::door::{Door, Doorkeeper};
+use crate::state::iscsi::Session;
 use crate::state::lun::Serial;
 use crate::state::{Cluster, DataPlaneChange, Errand, LifId, LunId, NodeId, SvmId, Usage, VolumeId};
 
@@ -118,28 +120,44 @@ pub struct DataPlanes {
 
 /// Reads what the contents take, record for record: nobody needs all of it at once.
 #[derive(Debug)]
-struct Meter(Arc<Mutex<Served>>);
+struct Meter {
+    served: Arc<Mutex<Served>>,
+    iscsi: IscsiServer,
+}
 
 impl Usage for Meter {
     fn by_files(&self, volume: VolumeId) -> u64 {
-        self.0.lock().trees.get(&volume).map_or(0, FileTree::used)
+        self.served.lock().trees.get(&volume).map_or(0, FileTree::used)
     }
 
     fn by_snapshots(&self, volume: VolumeId) -> u64 {
-        self.0.lock().trees.get(&volume).map_or(0, FileTree::snapshot_used)
+        self.served.lock().trees.get(&volume).map_or(0, FileTree::snapshot_used)
     }
 
     fn inodes(&self, volume: VolumeId) -> u64 {
-        self.0.lock().trees.get(&volume).map_or(0, FileTree::inodes)
+        self.served.lock().trees.get(&volume).map_or(0, FileTree::inodes)
     }
 
     fn by_qtree(&self, volume: VolumeId, name: &str) -> (u64, u64) {
-        let served = self.0.lock();
+        let served = self.served.lock();
         served.trees.get(&volume).and_then(|tree| tree.qtree_used(name).ok()).unwrap_or((0, 0))
     }
 
     fn by_lun(&self, lun: LunId) -> u64 {
-        self.0.lock().luns.get(&lun).map_or(0, |disk| disk.content.allocated())
+        self.served.lock().luns.get(&lun).map_or(0, |disk| disk.content.allocated())
+    }
+
+    fn sessions(&self) -> Vec<Session> {
+        let told = |session: SessionInfo| Session {
+            target: session.target,
+            initiator: session.initiator,
+            portal: session.portal,
+            tag: session.tag,
+            peer: session.peer,
+            isid: session.isid,
+            tsih: session.tsih,
+        };
+        self.iscsi.sessions().into_iter().map(told).collect()
     }
 }
 
@@ -243,11 +261,20 @@ impl DataPlanes {
     /// [`ContentError`]; nothing was made then.
     pub fn make(&self, changes: &[DataPlaneChange]) -> Result<(), ContentError> {
         let mut served = self.served.lock();
-        for (done, change) in changes.iter().enumerate() {
-            if let Err(error) = served.make(change) {
+        let mut done = 0;
+        while let Some(rest) = changes.get(done..)
+            && let Some(first) = rest.first()
+        {
+            let together = Wanted::first_of(rest);
+            let made = match together.as_slice() {
+                [] => served.make(first),
+                snapshots => served.take_snapshots(snapshots).map_err(ContentError::from),
+            };
+            if let Err(error) = made {
                 changes.iter().take(done).rev().for_each(|change| served.unmake(change));
                 return Err(error);
             }
+            done = done.saturating_add(together.len().max(1));
         }
         Ok(())
     }
@@ -296,7 +323,7 @@ impl DataPlanes {
 
     /// Whom to ask how much the content of volumes and LUNs takes.
     pub fn usage(&self) -> Arc<dyn Usage> {
-        Arc::new(Meter(self.served.clone()))
+        Arc::new(Meter { served: self.served.clone(), iscsi: self.iscsi.clone() })
     }
 
     /// The content of a LUN; what is written to it, initiators read.
@@ -419,9 +446,6 @@ impl Served {
             }
             DataPlaneChange::CloneTree { volume, parent, snapshot, shape } => {
                 self.clone_tree(*volume, *parent, snapshot, *shape)?;
-            }
-            DataPlaneChange::TakeSnapshot { volume, snapshot, name, luns } => {
-                self.take_snapshot(*volume, *snapshot, name, luns)?;
             }
             DataPlaneChange::ReceiveTree { volume, content, base } => {
                 self.receive_tree(*volume, *content, base.as_deref())?;

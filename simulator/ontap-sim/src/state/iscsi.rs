@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::igroup::is_iscsi_name;
-use super::{Cluster, DataPlaneChange, Refusal, SvmId};
+use super::{Cluster, DataPlaneChange, Refusal, Svm, SvmId};
 
 /// The initiator whose record holds for all that have none of their own.
 pub const DEFAULT_INITIATOR: &str = "default";
@@ -57,6 +58,25 @@ pub struct IscsiService {
     pub credentials: BTreeMap<String, Authentication>,
 }
 
+/// An initiator that is logged in, as the data plane tells it.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Name of the target, lower case.
+    pub target: String,
+    /// Name of the initiator, as it gave it.
+    pub initiator: String,
+    /// The portal it came through.
+    pub portal: SocketAddr,
+    /// Its target portal group tag.
+    pub tag: u16,
+    /// Address of the initiator.
+    pub peer: SocketAddr,
+    /// Initiator's part of the session identifier.
+    pub isid: [u8; 6],
+    /// Target's part of it.
+    pub tsih: u16,
+}
+
 /// A new iSCSI service, or a change of one. What is absent gets the default, or stays.
 #[derive(Debug, Clone, Default)]
 pub struct IscsiServiceSpec {
@@ -78,6 +98,18 @@ pub struct CredentialPatch {
 }
 
 impl Cluster {
+    /// Who is logged in now, with the SVM whose target it is.
+    pub fn iscsi_sessions(&self) -> Vec<(SvmId, Session)> {
+        let all = self.usage.as_ref().map(|usage| usage.sessions()).unwrap_or_default();
+        let serves = |session: &Session| {
+            let shows = |svm: &&Svm| {
+                svm.iscsi.as_ref().is_some_and(|service| service.target.eq_ignore_ascii_case(&session.target))
+            };
+            self.svms.values().find(shows).map(|svm| svm.id)
+        };
+        all.into_iter().filter_map(|session| Some((serves(&session)?, session))).collect()
+    }
+
     /// Gives an SVM an iSCSI service; its target is on the wire at once.
     ///
     /// # Errors

@@ -13,6 +13,8 @@ pub mod aggregate;
 mod boot;
 mod change;
 pub mod clone;
+pub mod consistency_group;
+pub mod ems;
 pub mod export;
 pub mod features;
 pub mod igroup;
@@ -24,6 +26,7 @@ pub mod lun_clone;
 pub mod lun_map;
 mod mint;
 pub mod mirror;
+pub mod name_services;
 pub mod network;
 pub mod nfs;
 pub mod nvme;
@@ -47,6 +50,7 @@ pub mod transfer;
 pub mod volume;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -61,14 +65,18 @@ pub use refusal::{Phase, Refusal};
 pub use svm::Svm;
 
 use account::{Account, AccountKey, Certificate};
+use consistency_group::{ConsistencyGroup, GroupSnapshot};
+use ems::EmsEvent;
 use export::ExportPolicy;
 use igroup::Igroup;
+use iscsi::Session;
 use job::Job;
 use lif::ServicePolicy;
 use lun::{Lun, LunTag};
 use lun_map::LunMap;
 use mint::Mint;
 use mirror::Mirror;
+use name_services::{Dns, LocalHost, UnixGroup, UnixUser};
 use network::{BroadcastDomain, Ipspace, Route, Subnet};
 use nfs::NfsService;
 use nvme::{Namespace, Subsystem, SubsystemMap};
@@ -301,6 +309,20 @@ cluster! {
     igroups: Table<IgroupId, Igroup>,
     /// What is mapped to whom.
     lun_maps: Table<(LunId, IgroupId), LunMap>,
+    /// Volumes whose snapshots are taken together.
+    consistency_groups: Table<Uuid, ConsistencyGroup>,
+    /// Snapshots taken together.
+    group_snapshots: Table<Uuid, GroupSnapshot>,
+    /// Whom SVMs ask for names.
+    dns: Table<SvmId, Dns>,
+    /// Users that SVMs know themselves.
+    unix_users: Table<(SvmId, String), UnixUser>,
+    /// Groups that SVMs know themselves.
+    unix_groups: Table<(SvmId, String), UnixGroup>,
+    /// Host tables of SVMs.
+    local_hosts: Table<(SvmId, IpAddr), LocalHost>,
+    /// The event log.
+    ems_events: Table<u64, EmsEvent>,
     /// What was asked asynchronously.
     jobs: Table<JobId, Job>,
 }
@@ -321,6 +343,9 @@ pub trait Usage: fmt::Debug + Send + Sync {
 
     /// Bytes that the content of a LUN takes.
     fn by_lun(&self, lun: LunId) -> u64;
+
+    /// Initiators that are logged in.
+    fn sessions(&self) -> Vec<Session>;
 }
 
 impl Cluster {

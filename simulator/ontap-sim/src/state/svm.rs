@@ -180,6 +180,7 @@ impl Cluster {
         let policy = self.create_default_export_policy(id);
         self.create_root_volume(id, &name, root_on, policy);
         self.create_svm_administrator(id)?;
+        self.create_builtin_names(id);
         match nfs {
             Some(_) => self.create_nfs_service(id, NfsPatch { enabled: nfs, ..NfsPatch::default() })?,
             None => self.publish_nfs_versions(id),
@@ -251,6 +252,8 @@ impl Cluster {
         self.forget_peers_of(id);
         self.forget_mirrors_of(id);
         self.forget_nvme_of(id);
+        self.forget_consistency_groups_of(id);
+        self.forget_names_of(id);
         let owned = self.qos_policies.values().filter(|policy| policy.svm == Some(id));
         let owned: Vec<_> = owned.map(|policy| policy.id).collect();
         owned.iter().for_each(|policy| drop(self.qos_policies.remove(policy)));

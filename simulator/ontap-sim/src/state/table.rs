@@ -193,6 +193,12 @@ impl<K: Ord + Clone, V: Row> Table<K, V> {
         Some(RowMut { row, tags, key: key.clone(), index: &mut self.index })
     }
 
+    /// Takes out every row whose key is wanted.
+    pub fn remove_where(&mut self, wanted: impl Fn(&K) -> bool) {
+        let keys: Vec<_> = self.rows.keys().filter(|key| wanted(key)).cloned().collect();
+        keys.iter().for_each(|key| drop(self.remove(key)));
+    }
+
     /// Changes every row that is wanted.
     pub fn edit_where(&mut self, wanted: impl Fn(&V) -> bool, change: impl Fn(&mut V)) {
         let keys: Vec<_> = self.rows.iter().filter(|(_, row)| wanted(row)).map(|(key, _)| key.clone()).collect();

@@ -387,6 +387,7 @@ impl Cluster {
             self.change(DataPlaneChange::Unexport { svm: volume.svm, path });
         }
         self.volumes.remove(&id);
+        self.leave_consistency_group(id);
         self.forget_quota_rules(id);
         if force {
             self.release(&volume, luns);

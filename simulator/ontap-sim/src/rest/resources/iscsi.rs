@@ -1,4 +1,4 @@
-//! `/protocols/san/iscsi/services` and `/protocols/san/iscsi/credentials`.
+//! `/protocols/san/iscsi`: services, credentials, sessions.
 
 use serde_json::{Value, json};
 
@@ -6,8 +6,11 @@ use super::super::body::Body;
 use super::super::resource::{NOTHING, Resource, Scope};
 use super::svm::svm_id;
 use super::svm_reference;
-use crate::state::iscsi::{Authentication, CredentialPatch, DEFAULT_INITIATOR, IscsiServiceSpec};
-use crate::state::{Cluster, Refusal, Svm};
+use crate::state::igroup::IgroupTag;
+use crate::state::iscsi::{
+    Authentication, CredentialPatch, DEFAULT_INITIATOR, IscsiServiceSpec, Session,
+};
+use crate::state::{Cluster, Refusal, Svm, SvmId};
 
 pub(super) const SERVICES: Resource = Resource {
     path: "protocols/san/iscsi/services",
@@ -58,6 +61,71 @@ pub(super) const CREDENTIALS: Resource = Resource {
     delete: Some(delete),
     ..NOTHING
 };
+
+/// Who is logged in now; read from the data plane at each call.
+pub(super) const SESSIONS: Resource = Resource {
+    path: "protocols/san/iscsi/sessions",
+    keys: &["svm.uuid", "target_portal_group", "tsih"],
+    always: &["svm.name", "svm.uuid", "target_portal_group", "tsih"],
+    readable: &[
+        "svm.name",
+        "svm.uuid",
+        "target_portal_group",
+        "target_portal_group_tag",
+        "tsih",
+        "isid",
+        "initiator.name",
+        "igroups.name",
+        "igroups.uuid",
+        "connections.cid",
+        "connections.authentication_type",
+        "connections.initiator_address.address",
+        "connections.initiator_address.port",
+        "connections.interface.name",
+        "connections.interface.uuid",
+        "connections.interface.ip.address",
+        "connections.interface.ip.port",
+    ],
+    list: Some(sessions),
+    ..NOTHING
+};
+
+fn sessions(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
+    Ok(cluster.iscsi_sessions().iter().map(|(svm, session)| session_record(cluster, *svm, session)).collect())
+}
+
+/// A session has one connection (RFC 7143 MaxConnections=1 is what the target agrees to).
+fn session_record(cluster: &Cluster, svm: SvmId, session: &Session) -> Value {
+    let lif = cluster.lifs.values().find(|lif| lif.svm == Some(svm) && lif.address == session.portal.ip());
+    let initiator = session.initiator.to_ascii_lowercase();
+    let igroups = cluster.igroups.tagged(&IgroupTag::With(svm, initiator.clone()));
+    let igroups: Vec<_> =
+        igroups.map(|igroup| json!({ "name": igroup.name, "uuid": igroup.id.to_string() })).collect();
+    let service = cluster.find_svm(svm).and_then(|svm| svm.iscsi.as_ref());
+    let login = service.map(|service| {
+        service.credentials.get(&initiator).unwrap_or(&service.default_authentication)
+    });
+    let isid: Vec<_> = session.isid.iter().map(|byte| format!("{byte:02x}")).collect();
+    json!({
+        "svm": svm_reference(cluster, svm),
+        "target_portal_group": lif.map(|lif| lif.name.as_str()),
+        "target_portal_group_tag": session.tag,
+        "tsih": session.tsih,
+        "isid": isid.join(":"),
+        "initiator": { "name": session.initiator },
+        "igroups": if igroups.is_empty() { Value::Null } else { Value::Array(igroups) },
+        "connections": [{
+            "cid": 0,
+            "authentication_type": if matches!(login, Some(Authentication::Chap { .. })) { "chap" } else { "none" },
+            "initiator_address": { "address": session.peer.ip().to_string(), "port": session.peer.port() },
+            "interface": {
+                "name": lif.map(|lif| lif.name.as_str()),
+                "uuid": lif.map(|lif| lif.id.to_string()),
+                "ip": { "address": session.portal.ip().to_string(), "port": session.portal.port() },
+            },
+        }],
+    })
+}
 
 fn services(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
     let record = |svm: &Svm| {

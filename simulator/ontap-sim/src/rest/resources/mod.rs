@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod cluster;
+mod consistency_group;
 mod ems;
 mod export;
 mod hardware;
@@ -9,6 +10,7 @@ mod igroup;
 mod iscsi;
 mod lun;
 mod lun_map;
+mod name_services;
 mod network;
 mod nfs;
 mod nvme;
@@ -99,7 +101,16 @@ pub(super) const ALL: &[Resource] = &[
     lun_map::REPORTING_NODES,
     iscsi::SERVICES,
     iscsi::CREDENTIALS,
+    iscsi::SESSIONS,
+    consistency_group::GROUPS,
+    consistency_group::SNAPSHOTS,
+    name_services::DNS,
+    name_services::UNIX_USERS,
+    name_services::UNIX_GROUPS,
+    name_services::GROUP_USERS,
+    name_services::LOCAL_HOSTS,
     ems::APPLICATION_LOGS,
+    ems::EVENTS,
 ];
 
 fn svm_reference(cluster: &Cluster, svm: SvmId) -> Value {

@@ -1,12 +1,12 @@
 //! `/security`: accounts, passwords, roles and certificates.
 
 use serde_json::{Value, json};
-use sim_front::read_certificate;
 
 use super::super::body::Body;
 use super::super::resource::{NOTHING, Resource, Scope};
 use super::svm::svm_id;
 use super::{svm_reference, time};
+use crate::certificate;
 use crate::state::account::{Account, AccountPatch, Application, Certificate, CertificateKind};
 use crate::state::role::{Access, Privilege, Role};
 use crate::state::{Cluster, Refusal, SvmId};
@@ -369,32 +369,9 @@ fn install_certificate(
     let kind = known.map(|(kind, _)| *kind).ok_or_else(|| Refusal::invalid("type", &kind))?;
     let svm = if body.has("svm") { Some(scope.require_svm(cluster, body)?.id) } else { scope.svm };
     let pem = body.required_text("public_certificate")?;
-    let certificate = read_in(svm, body.text("name")?, kind, pem)?;
-    Ok(vec![cluster.install_certificate(certificate)?.to_string()])
-}
-
-/// What is written in a certificate, as the array keeps it.
-pub(in crate::rest) fn read_in(
-    svm: Option<SvmId>,
-    name: Option<String>,
-    kind: CertificateKind,
-    pem: String,
-) -> Result<Certificate, Refusal> {
-    let facts = read_certificate(&pem)
+    let certificate = certificate::read(svm, body.text("name")?, kind, pem)
         .map_err(|error| Refusal::request(2, error.to_string()).about("public_certificate"))?;
-    let expires = jiff::Timestamp::from_second(facts.not_after)
-        .map_err(|_| Refusal::invalid("public_certificate", "its date of expiry"))?;
-    Ok(Certificate {
-        id: uuid::Uuid::nil(),
-        svm,
-        name: name.unwrap_or_else(|| format!("{}_{}", facts.common_name, facts.serial)),
-        kind,
-        common_name: facts.common_name,
-        serial: facts.serial,
-        authority: facts.issuer,
-        expires,
-        pem,
-    })
+    Ok(vec![cluster.install_certificate(certificate)?.to_string()])
 }
 
 fn delete_certificate(cluster: &mut Cluster, scope: &Scope<'_>) -> Result<(), Refusal> {
