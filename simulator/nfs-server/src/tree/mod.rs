@@ -15,6 +15,7 @@
 
 mod attributes;
 mod content;
+mod copy;
 mod directory;
 mod error;
 mod file;

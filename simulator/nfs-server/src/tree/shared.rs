@@ -315,7 +315,7 @@ impl FileTree {
     }
 
     /// Changes the tree on behalf of no client, and returns when the change is durable.
-    fn administer<T>(
+    pub(super) fn administer<T>(
         &self,
         change: impl FnOnce(&mut Tree) -> Result<T, AdminError>,
     ) -> Result<T, AdminError> {

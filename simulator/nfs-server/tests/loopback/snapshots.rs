@@ -116,3 +116,20 @@ async fn snapshots_hold_space_until_they_are_deleted() {
     assert_eq!((tree.used(), tree.snapshot_used()), (640 << 10, 0));
     assert_eq!(client.write(&file, 256 << 10, &[2; 256 << 10]).await.0, 0);
 }
+
+#[test]
+fn snapshots_of_several_trees_are_taken_all_or_none() {
+    let root = RootAttributes { mode: 0o755, uid: 0, gid: 0 };
+    let trees: Vec<_> = (0..3).map(|_| FileTree::new(1 << 20, root)).collect();
+    let names = |tree: &FileTree| tree.snapshots().into_iter().map(|taken| taken.name).collect::<Vec<_>>();
+    let all = |name| trees.iter().cloned().map(|tree| (tree, name)).collect::<Vec<_>>();
+    FileTree::take_snapshots(&all("both")).unwrap();
+    assert!(trees.iter().all(|tree| names(tree) == ["both"]));
+    for taken in &trees {
+        taken.take_snapshot("own").unwrap();
+        assert!(FileTree::take_snapshots(&all("own")).is_err());
+        let others = trees.iter().filter(|tree| tree.fsid() != taken.fsid());
+        assert!(others.clone().all(|tree| names(tree) == ["both"]));
+        taken.delete_snapshot("own").unwrap();
+    }
+}

@@ -133,7 +133,10 @@ impl Served {
         let store = self.contents.store();
         store.snapshot_all(&luns, || FileTree::take_snapshots(&trees))?.map_err(|error| {
             for (lun, snapshot) in luns {
-                note("delete a snapshot of a LUN", store.remove_snapshot(lun, snapshot).map_err(CopyError::from));
+                note(
+                    "delete a snapshot of a LUN",
+                    store.remove_snapshot(lun, snapshot).map_err(CopyError::from),
+                );
             }
             error.into()
         })
@@ -148,6 +151,17 @@ impl Served {
         let tree = self.trees.get(&volume).ok_or(CopyError::NoTree(volume))?;
         let bytes = self.staged.get(&content).ok_or(CopyError::NotStaged(content))?;
         Ok(tree.receive_snapshots(base, bytes)?)
+    }
+
+    pub(super) fn copy_file(
+        &self,
+        volume: VolumeId,
+        source: &str,
+        destination: &str,
+        replace: bool,
+    ) -> Result<(), CopyError> {
+        let tree = self.trees.get(&volume).ok_or(CopyError::NoTree(volume))?;
+        Ok(tree.copy_file(source, destination, replace)?)
     }
 
     pub(super) fn rename_snapshot(&self, volume: VolumeId, from: &str, to: &str) {

@@ -29,8 +29,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
 pub use self::contents::{ContentError, Contents};
-pub use self::happenings::{PowerCutError, PowerLost};
 use self::copies::Wanted;
+pub use self::happenings::{PowerCutError, PowerLost};
 use self::wire::{wire_auth, wire_policy};
 use crate::door::{Door, Doorkeeper};
 use crate::state::iscsi::Session;
@@ -141,6 +141,10 @@ impl Usage for Meter {
     fn by_qtree(&self, volume: VolumeId, name: &str) -> (u64, u64) {
         let served = self.served.lock();
         served.trees.get(&volume).and_then(|tree| tree.qtree_used(name).ok()).unwrap_or((0, 0))
+    }
+
+    fn holds_file(&self, volume: VolumeId, path: &str) -> Option<bool> {
+        self.served.lock().trees.get(&volume)?.holds_file(path)
     }
 
     fn by_lun(&self, lun: LunId) -> u64 {
@@ -450,6 +454,9 @@ impl Served {
             DataPlaneChange::ReceiveTree { volume, content, base } => {
                 self.receive_tree(*volume, *content, base.as_deref())?;
             }
+            DataPlaneChange::CopyFile { volume, source, destination, replace } => {
+                self.copy_file(*volume, source, destination, *replace)?;
+            }
             DataPlaneChange::CreateLun { lun, serial, size, unmap, optimised, .. } => {
                 let content = self.contents.lun(*lun, *size)?;
                 self.put_disk(*lun, content, (*serial, *unmap, *optimised));
@@ -470,6 +477,9 @@ impl Served {
             }
             DataPlaneChange::CreateLun { lun, .. } | DataPlaneChange::CloneLun { lun, .. } => {
                 self.remove_lun(*lun);
+            }
+            DataPlaneChange::CopyFile { volume, destination, .. } => {
+                self.administer(*volume, |tree| tree.remove_file(destination));
             }
             DataPlaneChange::TakeSnapshot { volume, snapshot, name, luns } => {
                 self.drop_snapshot(*volume, *snapshot, name, luns);
@@ -496,6 +506,7 @@ impl Served {
             | DataPlaneChange::CloneTree { .. }
             | DataPlaneChange::TakeSnapshot { .. }
             | DataPlaneChange::ReceiveTree { .. }
+            | DataPlaneChange::CopyFile { .. }
             | DataPlaneChange::CreateLun { .. } => None,
             // What was seen before its LUN was there is seen now.
             DataPlaneChange::CloneLun { svm, .. } => Some(svm),

@@ -98,6 +98,31 @@ fn furnish_volumes(cluster: &mut Cluster) {
     assert_eq!(call(cluster, Method::Delete, &path, Value::Null).status, 200);
 }
 
+/// A consistency group with a snapshot, name services, and an event; the group's identifier.
+fn furnish_services(cluster: &mut Cluster) -> String {
+    let add = json!({ "action": "add" });
+    let group = json!({ "name": "cg", "svm.name": "svm1", "volumes": [{ "name": "beta", "provisioning_options": add }] });
+    let groups = "/api/application/consistency-groups?return_timeout=15&return_records=true";
+    let made = call(cluster, Method::Post, groups, group);
+    let group = made.body["records"][0]["uuid"].as_str().unwrap().to_owned();
+    let snapshots = format!("/api/application/consistency-groups/{group}/snapshots?return_timeout=15");
+    let svm = cluster.svms[0].id;
+    let members = format!("/api/name-services/unix-groups/{svm}/daemon/users");
+    let dns = json!({ "svm.name": "svm1", "domains": ["example.com"], "servers": ["192.0.2.53"] });
+    let host = json!({ "owner.name": "svm1", "address": "192.0.2.7", "hostname": "web", "aliases": ["www"] });
+    for (path, body) in [
+        (snapshots.as_str(), json!({ "name": "together", "comment": "c", "snapmirror_label": "l" })),
+        (members.as_str(), json!({ "name": "root" })),
+        ("/api/name-services/dns", dns),
+        ("/api/name-services/local-hosts", host),
+        ("/api/support/ems/application-logs", json!({ "event_id": 1 })),
+    ] {
+        let made = call(cluster, Method::Post, path, body);
+        assert_eq!(made.status, 201, "{path}: {}", made.body);
+    }
+    group
+}
+
 fn volume_named(cluster: &mut Cluster, name: &str) -> String {
     let found = get(cluster, &format!("/api/storage/volumes?name={name}"));
     found["records"][0]["uuid"].as_str().unwrap().to_owned()
@@ -420,11 +445,16 @@ fn every_field_that_is_shown_is_in_the_schema() {
         [lun["lun"]["uuid"].as_str().unwrap().to_owned(), lun["igroup"]["uuid"].as_str().unwrap().to_owned()];
     let alpha = volume_named(&mut cluster, "alpha");
     let mirror = copied(&mut cluster);
+    let group = furnish_services(&mut cluster);
+    let policy = get(&mut cluster, "/api/storage/snapshot-policies?name=default")["records"][0].clone();
     for resource in resources::ALL.iter().filter(|resource| resource.list.is_some()) {
         let path = resource
             .path
             .replace("{volume.uuid}", &alpha)
             .replace("{relationship.uuid}", &mirror)
+            .replace("{consistency_group.uuid}", &group)
+            .replace("{snapshot_policy.uuid}", policy["uuid"].as_str().unwrap())
+            .replace("{svm.uuid}/{unix_group.name}", &format!("{}/daemon", cluster.svms[0].id))
             .replace("{lun.uuid}", &parents[0])
             .replace("{igroup.uuid}", &parents[1])
             .replace("{uuid}", &parents[0])
@@ -444,6 +474,7 @@ fn every_field_that_is_shown_is_in_the_schema() {
             "routes",
             "subnets",
             "peers",
+            "sessions",
             "certificates",
             "fc/interfaces",
             "fcp/services",

@@ -248,6 +248,17 @@ pub enum DataPlaneChange {
         /// The junction path.
         path: String,
     },
+    /// A file of a volume begins as another one.
+    CopyFile {
+        /// The volume.
+        volume: VolumeId,
+        /// Path of the other within the volume.
+        source: String,
+        /// Its own path.
+        destination: String,
+        /// Whether it takes the place of one that is there.
+        replace: bool,
+    },
     /// A LUN exists. Nobody sees it before a [`DataPlaneChange::Mask`] says so.
     CreateLun {
         /// Behind whose target.
@@ -351,6 +362,7 @@ impl DataPlaneChange {
                 | Self::CloneTree { .. }
                 | Self::TakeSnapshot { .. }
                 | Self::ReceiveTree { .. }
+                | Self::CopyFile { .. }
                 | Self::CreateLun { .. }
                 | Self::CloneLun { .. }
         )

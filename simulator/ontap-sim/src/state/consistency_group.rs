@@ -172,7 +172,8 @@ impl Cluster {
         let own = self.group_snapshots.tagged(&spec.group).any(|other| other.name == spec.name);
         let taken = |volume: &VolumeId| self.find_snapshot_named(*volume, &spec.name).is_some();
         if own || volumes.iter().any(taken) {
-            let message = format!("A snapshot with the name \"{}\" exists in the consistency group", spec.name);
+            let message =
+                format!("A snapshot with the name \"{}\" exists in the consistency group", spec.name);
             return Err(Refusal::conflict(53_411_921, message).about("name"));
         }
         let id = self.mint.uuid();
@@ -221,10 +222,13 @@ impl Cluster {
         let named = |other: &&GroupSnapshot| other.name == snapshot || other.id.to_string() == snapshot;
         let found = self.group_snapshots.tagged(&id).find(named).cloned();
         let found = found.ok_or_else(|| {
-            Refusal::missing(4, format!("Snapshot \"{snapshot}\" does not exist")).about("restore_to.snapshot")
+            Refusal::missing(4, format!("Snapshot \"{snapshot}\" does not exist"))
+                .about("restore_to.snapshot")
         })?;
-        for (volume, _) in self.members_of(&found) {
-            self.restore_volume(volume, &found.name)?;
+        for (volume, member) in self.members_of(&found) {
+            // A member may have got another name since.
+            let name = self.snapshots.get(&member).map(|snapshot| snapshot.name.clone());
+            self.restore_volume(volume, &name.unwrap_or_default())?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ pub mod consistency_group;
 pub mod ems;
 pub mod export;
 pub mod features;
+pub mod file_clone;
 pub mod igroup;
 pub mod iscsi;
 pub mod job;
@@ -340,6 +341,9 @@ pub trait Usage: fmt::Debug + Send + Sync {
 
     /// Bytes and files in a qtree, as its limits count them.
     fn by_qtree(&self, volume: VolumeId, name: &str) -> (u64, u64);
+
+    /// Whether there is something at a path in the volume, and whether it is a regular file.
+    fn holds_file(&self, volume: VolumeId, path: &str) -> Option<bool>;
 
     /// Bytes that the content of a LUN takes.
     fn by_lun(&self, lun: LunId) -> u64;

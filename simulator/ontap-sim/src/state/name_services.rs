@@ -219,7 +219,8 @@ fn admit_name(name: &str) -> Result<(), Refusal> {
 
 fn revised_dns(mut dns: Dns, patch: DnsPatch) -> Result<Dns, Refusal> {
     if let Some(domains) = patch.domains {
-        let shaped = |domain: &String| !domain.is_empty() && domain.len() <= LONGEST_HOST && !domain.contains(' ');
+        let shaped =
+            |domain: &String| !domain.is_empty() && domain.len() <= LONGEST_HOST && !domain.contains(' ');
         if domains.is_empty() || domains.len() > MOST_DOMAINS || !domains.iter().all(shaped) {
             return Err(Refusal::invalid("domains", &domains.join(",")));
         }

@@ -201,7 +201,8 @@ impl<K: Ord + Clone, V: Row> Table<K, V> {
 
     /// Changes every row that is wanted.
     pub fn edit_where(&mut self, wanted: impl Fn(&V) -> bool, change: impl Fn(&mut V)) {
-        let keys: Vec<_> = self.rows.iter().filter(|(_, row)| wanted(row)).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<_> =
+            self.rows.iter().filter(|(_, row)| wanted(row)).map(|(key, _)| key.clone()).collect();
         for key in keys {
             if let Some(mut row) = self.get_mut(&key) {
                 change(&mut row);

@@ -7,6 +7,7 @@
 
 mod administration;
 mod api_levers;
+mod consistency;
 mod control_docs;
 mod documented;
 mod durability;
@@ -15,6 +16,7 @@ mod mirror;
 mod nas;
 mod security;
 mod sequences;
+mod sessions;
 mod ssh;
 mod status_page;
 mod strangers;

@@ -363,3 +363,35 @@ async fn a_volume_moves_groups_and_keeps_what_it_is_told() {
     assert!(nfs(&bench).await.mount("/fg").await.is_ok());
     bench.sim.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_clone_is_the_file_and_goes_its_own_way() {
+    let bench = Bench::start().await;
+    mounted_volume(&bench, "v").await;
+    let mut client = nfs(&bench).await;
+    let root = client.mount("/v").await.unwrap();
+    let dir = client.mkdir(&root, "images", 0o755).await.unwrap();
+    let file = client.create(&dir, "disk", 0o640).await.unwrap();
+    client.write(&file, 0, b"first").await;
+    client.write(&file, 1 << 20, b"last").await;
+    let wanted = |destination: &str, replace: bool| {
+        json!({ "volume.name": "v", "svm.name": "svm1", "source_path": "images/disk",
+            "destination_path": destination, "overwrite_destination": replace })
+    };
+    bench.succeed(bench.post("/api/storage/file/clone", wanted("images/copy", false)).await).await;
+    let copy = client.lookup(&dir, "copy").await.unwrap();
+    assert_eq!(client.read(&copy, 1 << 20, 9).await.unwrap().0, b"last");
+    assert_eq!(client.read(&copy, 0, 5).await.unwrap().0, b"first");
+    client.write(&copy, 0, b"other").await;
+    assert_eq!(client.read(&file, 0, 5).await.unwrap().0, b"first");
+    let (_, job) =
+        bench.job(&bench.post("/api/storage/file/clone", wanted("images/copy", false)).await).await;
+    assert_eq!(job["code"], 1, "{job}");
+    bench.succeed(bench.post("/api/storage/file/clone", wanted("/images/copy", true)).await).await;
+    let copy = client.lookup(&dir, "copy").await.unwrap();
+    assert_eq!(client.read(&copy, 0, 5).await.unwrap().0, b"first");
+    for nowhere in ["none/copy", "images/disk/copy", "/", ".snapshot/copy"] {
+        let refused = bench.post("/api/storage/file/clone", wanted(nowhere, true)).await;
+        assert_eq!(refused.status, 400, "{nowhere}: {}", refused.body);
+    }
+}

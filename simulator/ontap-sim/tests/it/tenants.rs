@@ -189,3 +189,26 @@ async fn an_iscsi_service_is_made_stopped_and_deleted_and_its_credentials_are_by
     assert_eq!(bench.get(&service).await["target"]["alias"], "t");
     bench.sim.stop().await;
 }
+
+#[tokio::test]
+async fn protocols_are_switched_with_their_svm_and_a_service_is_made_where_there_is_none() {
+    let bench = Bench::start().await;
+    let body = json!({ "name": "svm2", "aggregates": [{ "name": "aggr1" }] });
+    bench.succeed(bench.post("/api/svm/svms", body).await).await;
+    let svm = bench.one("/api/svm/svms?name=svm2").await["uuid"].as_str().unwrap().to_owned();
+    assert_eq!(bench.get("/api/protocols/san/iscsi/services?svm.name=svm2").await["num_records"], 0);
+    for enabled in [true, false] {
+        let body = json!({ "nfs.enabled": enabled, "iscsi": { "enabled": enabled } });
+        bench.succeed(bench.patch(&format!("/api/svm/svms/{svm}"), body).await).await;
+        let shown = bench.get(&format!("/api/svm/svms/{svm}?fields=nfs,iscsi")).await;
+        assert_eq!(
+            (&shown["nfs"]["enabled"], &shown["iscsi"]["enabled"]),
+            (&json!(enabled), &json!(enabled))
+        );
+        let service = bench.get(&format!("/api/protocols/san/iscsi/services/{svm}")).await;
+        assert_eq!(service["enabled"], enabled);
+    }
+    let fibre = bench.patch(&format!("/api/svm/svms/{svm}"), json!({ "fcp.enabled": true })).await;
+    assert_eq!(fibre.body["error"]["code"], "3", "{}", fibre.body);
+    bench.sim.stop().await;
+}

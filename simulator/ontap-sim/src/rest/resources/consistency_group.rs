@@ -95,12 +95,14 @@ pub(super) const SNAPSHOTS: Resource = Resource {
 };
 
 fn groups(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    let wanted = |group: &&ConsistencyGroup| scope.admits("uuid", group.id) && scope.admits("name", &group.name);
+    let wanted =
+        |group: &&ConsistencyGroup| scope.admits("uuid", group.id) && scope.admits("name", &group.name);
     Ok(cluster.consistency_groups.values().filter(wanted).map(|group| record(cluster, group)).collect())
 }
 
 fn record(cluster: &Cluster, group: &ConsistencyGroup) -> Value {
-    let space = |size: u64, used: u64| json!({ "size": size, "used": used, "available": size.saturating_sub(used) });
+    let space =
+        |size: u64, used: u64| json!({ "size": size, "used": used, "available": size.saturating_sub(used) });
     let (mut size, mut used) = (0_u64, 0_u64);
     let mut volumes = Vec::with_capacity(group.volumes.len());
     for volume in group.volumes.iter().filter_map(|id| cluster.volumes.get(id)) {
@@ -145,7 +147,8 @@ fn member(cluster: &Cluster, svm: SvmId, volume: &Body, group: &Body) -> Result<
             // Thin, on the first aggregate of the SVM: the array chooses by load.
             let aggregates = cluster.find_svm(svm).map(|svm| svm.aggregates.clone()).unwrap_or_default();
             let aggregate = aggregates.first().copied().or_else(|| cluster.aggregates.keys().next().copied());
-            let size = volume.integer("space.size")?.ok_or_else(|| Refusal::required("volumes.space.size"))?;
+            let size =
+                volume.integer("space.size")?.ok_or_else(|| Refusal::required("volumes.space.size"))?;
             Ok(Member::New(Box::new(VolumeSpec {
                 name,
                 svm,

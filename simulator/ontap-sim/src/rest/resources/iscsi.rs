@@ -7,9 +7,7 @@ use super::super::resource::{NOTHING, Resource, Scope};
 use super::svm::svm_id;
 use super::svm_reference;
 use crate::state::igroup::IgroupTag;
-use crate::state::iscsi::{
-    Authentication, CredentialPatch, DEFAULT_INITIATOR, IscsiServiceSpec, Session,
-};
+use crate::state::iscsi::{Authentication, CredentialPatch, DEFAULT_INITIATOR, IscsiServiceSpec, Session};
 use crate::state::{Cluster, Refusal, Svm, SvmId};
 
 pub(super) const SERVICES: Resource = Resource {
@@ -102,9 +100,8 @@ fn session_record(cluster: &Cluster, svm: SvmId, session: &Session) -> Value {
     let igroups: Vec<_> =
         igroups.map(|igroup| json!({ "name": igroup.name, "uuid": igroup.id.to_string() })).collect();
     let service = cluster.find_svm(svm).and_then(|svm| svm.iscsi.as_ref());
-    let login = service.map(|service| {
-        service.credentials.get(&initiator).unwrap_or(&service.default_authentication)
-    });
+    let login =
+        service.map(|service| service.credentials.get(&initiator).unwrap_or(&service.default_authentication));
     let isid: Vec<_> = session.isid.iter().map(|byte| format!("{byte:02x}")).collect();
     json!({
         "svm": svm_reference(cluster, svm),

@@ -5,6 +5,7 @@ mod cluster;
 mod consistency_group;
 mod ems;
 mod export;
+mod file;
 mod hardware;
 mod igroup;
 mod iscsi;
@@ -93,6 +94,7 @@ pub(super) const ALL: &[Resource] = &[
     nfs::SERVICES,
     export::POLICIES,
     export::RULES,
+    file::CLONES,
     lun::LUNS,
     lun::ATTRIBUTES,
     igroup::IGROUPS,

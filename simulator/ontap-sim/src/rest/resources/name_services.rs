@@ -17,7 +17,15 @@ pub(super) const DNS: Resource = Resource {
     keys: &["uuid"],
     always: &["uuid", "svm.name", "svm.uuid"],
     readable: &["uuid", "svm.name", "svm.uuid", "scope", "domains", "servers", "timeout", "attempts"],
-    creatable: &["svm.name", "svm.uuid", "domains", "servers", "timeout", "attempts", "skip_config_validation"],
+    creatable: &[
+        "svm.name",
+        "svm.uuid",
+        "domains",
+        "servers",
+        "timeout",
+        "attempts",
+        "skip_config_validation",
+    ],
     modifiable: &["domains", "servers", "timeout", "attempts", "skip_config_validation"],
     list: Some(dns),
     create: Some(create_dns),
@@ -198,9 +206,7 @@ fn group_users(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refus
     let (svm, name) = (svm_id(scope.parent(0))?, scope.parent(1));
     let group = cluster.unix_groups.get(&(svm, name.to_owned())).ok_or_else(Refusal::no_entry)?;
     let of_group = json!({ "name": name });
-    let record = |user: &String| {
-        json!({ "name": user, "svm": svm_reference(cluster, svm), "unix_group": of_group.clone() })
-    };
+    let record = |user: &String| json!({ "name": user, "svm": svm_reference(cluster, svm), "unix_group": of_group.clone() });
     Ok(group.users.iter().map(record).collect())
 }
 
@@ -214,8 +220,9 @@ fn remove_user(cluster: &mut Cluster, scope: &Scope<'_>) -> Result<(), Refusal> 
     cluster.remove_from_unix_group(svm_id(scope.parent(0))?, scope.parent(1), scope.key(0))
 }
 
-fn hosts(cluster: &Cluster, _: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
-    let all = cluster.local_hosts.iter().map(|((svm, address), host)| {
+fn hosts(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal> {
+    let own = cluster.local_hosts.iter().filter(|((svm, _), _)| scope.svm.is_none_or(|own| own == *svm));
+    let all = own.map(|((svm, address), host)| {
         json!({
             "owner": svm_reference(cluster, *svm),
             "scope": "svm",

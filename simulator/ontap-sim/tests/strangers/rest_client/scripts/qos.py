@@ -1,8 +1,8 @@
 """QoS policies and schedules: `/api/storage/qos`, `/api/cluster/schedules`."""
 
-from netapp_ontap.resources import QosPolicy, Schedule
+from netapp_ontap.resources import Lun, QosPolicy, Schedule
 
-from play import SVM, made, names, refused, volume
+from play import SVM, lun, made, names, refused, volume
 
 
 def a_policy_group_is_made_changed_used_and_deleted():
@@ -17,6 +17,25 @@ def a_policy_group_is_made_changed_used_and_deleted():
             v1.get(fields="qos")
             assert v1.qos.policy.name == "gold"
         assert "gold" in names(QosPolicy.get_collection(**{"svm.name": SVM}))
+
+
+def a_lun_has_a_policy_follows_its_name_and_loses_it():
+    with volume("v1"):
+        policy = QosPolicy(name="silver", svm={"name": SVM}, fixed={"max_throughput_iops": 500})
+        policy.post(hydrate=True)
+        with lun("/vol/v1/l1", qos_policy={"name": "silver"}) as l1:
+            assert l1.qos_policy.name == "silver"
+            with refused(8454154):
+                change = Lun(uuid=l1.uuid)
+                change.qos_policy = {"name": "no such policy"}
+                change.patch()
+            renamed = QosPolicy(uuid=policy.uuid)
+            renamed.name = "bronze"
+            renamed.patch()
+            l1.get(fields="qos_policy")
+            assert l1.qos_policy.name == "bronze"
+            policy.delete()
+            assert "qos_policy" not in Lun.find(name="/vol/v1/l1", fields="qos_policy").to_dict()
 
 
 def an_adaptive_policy_is_made():
