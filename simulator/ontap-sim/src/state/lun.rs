@@ -178,6 +178,7 @@ impl Cluster {
     /// room for a thick LUN, unknown QoS policy (8454154).
     pub fn create_lun(&mut self, spec: LunSpec) -> Result<LunId, Refusal> {
         let volume = self.require_volume_of_path(spec.svm, &spec.path)?.clone();
+        volume.admit_write(8)?;
         if self.find_lun_named(spec.svm, &spec.path).is_some() {
             let message = format!("A LUN already exists at path \"{}\"", spec.path);
             return Err(Refusal::conflict(5_374_242, message).about("name"));

@@ -32,6 +32,7 @@ impl Cluster {
     /// another volume (5374883, not verified against an array), size smaller than the source's (5374892).
     pub fn clone_lun(&mut self, spec: LunCloneSpec) -> Result<LunId, Refusal> {
         let volume = self.require_volume_of_path(spec.svm, &spec.path)?.clone();
+        volume.admit_write(8)?;
         if self.find_lun_named(spec.svm, &spec.path).is_some() {
             let message = format!("A LUN already exists at path \"{}\"", spec.path);
             return Err(Refusal::conflict(5_374_242, message).about("name"));

@@ -107,6 +107,7 @@ impl Cluster {
             let message = format!("Volume \"{}\" is offline", parent.name);
             return Err(Refusal::conflict(5_242_955, message).about("volume"));
         }
+        parent.admit_write(8)?;
         let used: Vec<u32> = self.qtrees_of(volume).into_iter().map(|qtree| qtree.id).collect();
         let id = (1..=MAXIMUM).find(|id| !used.contains(id)).ok_or_else(|| {
             Refusal::conflict(5_242_923, format!("Volume \"{}\" has {MAXIMUM} qtrees already", parent.name))

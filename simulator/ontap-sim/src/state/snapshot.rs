@@ -103,7 +103,7 @@ impl Cluster {
     /// Takes a snapshot of a volume's files and LUNs, all at one instant.
     ///
     /// # Errors
-    /// A [`Refusal`]: no name (1638518), name taken (525059), volume offline (1638522) or no room for one
+    /// A [`Refusal`]: a copy (1638461), no name (1638518), name taken (525059), volume offline (1638522) or no room for one
     /// more (1638530). Numbers from the API reference's tables.
     pub fn create_snapshot(&mut self, spec: SnapshotSpec) -> Result<SnapshotId, Refusal> {
         let volume = self.volumes.get(&spec.volume).ok_or_else(Refusal::no_entry)?;
@@ -112,6 +112,7 @@ impl Cluster {
                 format!("Snapshots can only be created on online volumes: \"{}\" is not", volume.name);
             return Err(Refusal::conflict(1_638_522, message));
         }
+        volume.admit_write(1_638_461)?;
         self.admit_snapshot_name(spec.volume, &spec.name)?;
         if self.snapshots.count(&SnapshotTag::Of(spec.volume)) >= MAXIMUM {
             let message = format!("Volume \"{}\" has {MAXIMUM} snapshots already", volume.name);

@@ -1,4 +1,4 @@
-//! Transfers of SnapMirror: asked for here, carried out by [`crate::replication`] while the array goes on, and
+//! Transfers of SnapMirror: asked for here, carried out by `crate::replication` while the array goes on, and
 //! taken into the state when everything has come.
 
 use jiff::Timestamp;

@@ -183,6 +183,22 @@ impl Volume {
         self.online && self.kind == Kind::ReadWrite
     }
 
+    /// A copy is written by SnapMirror alone.
+    ///
+    /// # Errors
+    /// A [`Refusal`] with this number for a copy that is not broken off.
+    pub(super) fn admit_write(&self, code: u64) -> Result<(), Refusal> {
+        if self.kind == Kind::ReadWrite {
+            return Ok(());
+        }
+        let message = format!(
+            "Volume \"{}\" is a data-protection volume: it is read-only until its SnapMirror relationship is \
+             broken off",
+            self.name
+        );
+        Err(Refusal::conflict(code, message).about("volume"))
+    }
+
     /// What its file tree must be like.
     pub fn shape(&self) -> TreeShape {
         TreeShape {

@@ -219,6 +219,23 @@ async fn a_volume_is_copied_updated_broken_off_written_and_resynchronized() {
     let root = dr.mount("/v_dr").await.unwrap();
     assert_eq!(dr.create(&root, "mine", 0o666).await.unwrap_err(), READ_ONLY);
 
+    for (collection, body, code) in [
+        (format!("{copy}/snapshots"), json!({ "name": "mine" }), "1638461"),
+        (
+            "/api/storage/qtrees".into(),
+            json!({ "svm.name": "svm1", "volume.name": "v_dr", "name": "q" }),
+            "8",
+        ),
+        (
+            "/api/storage/luns".into(),
+            json!({ "svm.name": "svm1", "name": "/vol/v_dr/l", "os_type": "linux", "space.size": "1MB" }),
+            "8",
+        ),
+    ] {
+        let refused = sites.dr.post(&format!("{collection}?return_timeout=20"), body).await;
+        assert_eq!(refused.body["error"]["code"], code, "{collection}: {}", refused.body);
+    }
+
     // An update brings what differs: less than the file.
     let second = [b"other".as_slice(), &first[5..]].concat();
     write(&mut prod, "/v", "f", b"other").await;
