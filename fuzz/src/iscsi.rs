@@ -71,6 +71,7 @@ fn lun(number: u16, block_size: BlockSize) -> Lun {
         thin: true,
         read_only: false,
         optimized_groups: BTreeSet::from([1000]),
+        governor: None,
     }
 }
 

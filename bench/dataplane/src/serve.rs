@@ -76,6 +76,7 @@ pub(crate) fn unit(number: u16, volume: Volume) -> Lun {
         thin: true,
         read_only: false,
         optimized_groups: BTreeSet::from([1000]),
+        governor: None,
     }
 }
 

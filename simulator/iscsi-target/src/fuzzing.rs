@@ -125,6 +125,7 @@ fn target() -> Target {
         thin: true,
         read_only: false,
         optimized_groups: [1].into(),
+        governor: None,
     };
     let auth = AuthPolicy { default: Auth::Open, initiators: BTreeMap::new() };
     Target { iqn: IQN.into(), alias: None, portals: vec![PORTAL], auth, luns: vec![lun] }

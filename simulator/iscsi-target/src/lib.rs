@@ -17,6 +17,7 @@ mod directory;
 mod field;
 #[cfg(test)]
 mod fuzzing;
+mod governor;
 mod login;
 mod options;
 mod pdu;
@@ -29,6 +30,7 @@ mod text;
 mod transport;
 
 pub use chap::ChapAlgorithm;
+pub use governor::{Direction, Governor, Transfer};
 pub use levers::PortalFault;
 pub use options::{Keepalive, Options};
 pub use portal::{PortGroup, Portal, PortalError, Redirect};

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use blockstore::Volume;
 use zeroize::Zeroizing;
+
+use crate::governor::Governor;
 
 /// An iSCSI target: on ONTAP one per SVM with every LUN of it, on SolidFire one per volume.
 #[derive(Clone, Debug)]
@@ -94,6 +97,8 @@ pub struct Lun {
     /// Target port groups through which access is active/optimised; through the others it is
     /// active/non-optimised. Empty: the unit does not speak ALUA (TPGS = 0).
     pub optimized_groups: BTreeSet<u16>,
+    /// Is told of every transfer, and may hold it back. None: nobody is, and nothing waits.
+    pub governor: Option<Arc<dyn Governor>>,
 }
 
 /// Initiators that see a logical unit.

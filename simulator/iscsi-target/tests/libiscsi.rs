@@ -129,6 +129,7 @@ fn ontap_lun(number: u16, serial: &str) -> Lun {
         thin: true,
         read_only: false,
         optimized_groups: BTreeSet::from([1000]),
+        governor: None,
     }
 }
 

@@ -54,6 +54,7 @@ fn lun(number: u16, access: Visibility) -> Lun {
         thin: true,
         read_only: false,
         optimized_groups: BTreeSet::from([1000]),
+        governor: None,
     }
 }
 

@@ -156,6 +156,7 @@ fn target(export: Export, volume: Volume, svip: SocketAddr) -> Target {
         thin: true,
         read_only: export.read_only,
         optimized_groups: BTreeSet::new(),
+        governor: None,
     };
     Target {
         iqn: export.names.iqn,

@@ -1,5 +1,7 @@
 //! One logical unit as one command sees it, and the dispatch of commands to their chapters.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use levers::Latency;
 
@@ -9,6 +11,7 @@ use super::sense::Sense;
 use super::shelf::{D_SENSE, UnitState};
 use super::{alua, block, capacity, fault, inquiry, mode, opcodes, provisioning, vpd};
 use crate::field::u64_at;
+use crate::governor::{Direction, Transfer};
 use crate::portal::PortGroup;
 use crate::target::Lun;
 
@@ -36,6 +39,23 @@ impl Unit<'_> {
     /// Whole logical blocks.
     pub(crate) fn blocks(&self) -> u64 {
         self.lun.volume.size() / u64::from(self.block())
+    }
+
+    /// How long the unit's governor makes a command wait.
+    pub(crate) fn govern(&self, command: &Command) -> Duration {
+        let Some(governor) = &self.lun.governor else { return Duration::ZERO };
+        let direction = match command {
+            Command::Read { .. } => Direction::Read,
+            Command::Write { .. }
+            | Command::WriteAndVerify(_)
+            | Command::WriteSame { .. }
+            | Command::CompareAndWrite { .. }
+            | Command::OrWrite { .. } => Direction::Write,
+            _ => return Duration::ZERO,
+        };
+        let blocks = command.extent().map_or(0, |extent| extent.blocks);
+        let bytes = u64::from(blocks) * u64::from(self.block());
+        governor.admit(Transfer { direction, bytes }, Instant::now())
     }
 
     /// Sense in the format this unit's initiators asked for.
@@ -192,6 +212,7 @@ pub(crate) mod tests {
             thin: true,
             read_only: false,
             optimized_groups: BTreeSet::from([1000]),
+            governor: None,
         }
     }
 

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use levers::Latency;
 
 use super::Session;
 use super::command::Ready;
@@ -92,13 +91,12 @@ impl Session {
     /// passed the gate yet.
     pub(super) fn wait_for(&self, ready: &Ready, gate: bool) -> Option<Wait> {
         let gate = gate && self.levers.gate().is_stepping();
-        let delay = self.latency_of(ready).map(|latency| self.levers.draw(latency));
-        (gate || delay.is_some()).then(|| Wait { gate, delay: delay.unwrap_or_default(), flush: None })
-    }
-
-    fn latency_of(&self, ready: &Ready) -> Option<Latency> {
         let scsi = self.scsi.as_ref()?;
-        scsi.nexus.find_unit(&scsi.view, ready.number?, &[])?.latency(&ready.command)
+        let unit = ready.number.and_then(|number| scsi.nexus.find_unit(&scsi.view, number, &[]));
+        let latency = unit.as_ref().and_then(|unit| unit.latency(&ready.command));
+        let drawn = latency.map_or(Duration::ZERO, |latency| self.levers.draw(latency));
+        let delay = drawn + unit.map_or(Duration::ZERO, |unit| unit.govern(&ready.command));
+        (gate || latency.is_some() || !delay.is_zero()).then_some(Wait { gate, delay, flush: None })
     }
 
     /// Lets work wait.

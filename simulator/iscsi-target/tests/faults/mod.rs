@@ -1,9 +1,10 @@
 //! Levers on portals, the gate and units, seen from the initiator.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use iscsi_target::PortalFault;
+use iscsi_target::{Direction, Governor, Lun, PortalFault, Transfer};
 use levers::{Latency, LunFaults, Mode};
 use serde_json::json;
 use tokio::time::timeout;
@@ -67,6 +68,44 @@ async fn a_late_command_holds_no_other_up() {
     assert_eq!((abort.opcode(), abort.header[2]), (0x22, 0));
     lever.set(LunFaults::default());
     assert_eq!(node.test_unit_ready(0).await, None, "the next answer is not that of the aborted read");
+}
+
+/// Holds writes back, and keeps what it is told.
+#[derive(Debug, Default)]
+struct HoldsWrites(Mutex<Vec<Transfer>>);
+
+const HELD: Duration = Duration::from_millis(300);
+
+impl Governor for HoldsWrites {
+    fn admit(&self, transfer: Transfer, _: Instant) -> Duration {
+        self.0.lock().unwrap().push(transfer);
+        if transfer.direction == Direction::Write { HELD } else { Duration::ZERO }
+    }
+}
+
+#[tokio::test]
+async fn a_governor_is_told_of_every_transfer_once_and_those_it_holds_back_hold_no_other_up() {
+    let governor = Arc::new(HoldsWrites::default());
+    let unit = Lun { governor: Some(governor.clone()), ..lun(0, Visibility::Everyone) };
+    let array = Array::with_luns(vec![unit]).await;
+    let mut node = array.log_in(NODE_A).await;
+    node.test_unit_ready(0).await;
+    let begun = Instant::now();
+    let data = crate::pattern(8192, 1);
+    let write = node.begin(0, &transfer(0x2a, 0, data.len()), 0, &data).await;
+    let read = node.begin(0, &transfer(0x28, 0, 512), 512, &[]).await;
+    let first = node.receive().await.unwrap();
+    assert_eq!(first.u32(16), read, "the read is answered while the write waits");
+    node.finish(HashMap::from([(write, vec![])])).await.remove(&write).unwrap().good();
+    assert!(begun.elapsed() >= HELD);
+    node.test_unit_ready(0).await;
+    let of = |direction, bytes| Transfer { direction, bytes };
+    let seen = governor.0.lock().unwrap().clone();
+    assert_eq!(
+        seen,
+        [of(Direction::Write, 8192), of(Direction::Read, 512)],
+        "no other command is a transfer"
+    );
 }
 
 #[tokio::test]

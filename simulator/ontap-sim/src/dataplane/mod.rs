@@ -666,6 +666,7 @@ impl Served {
                 thin: disk.unmap,
                 read_only: false,
                 optimized_groups: BTreeSet::from([disk.optimised]),
+                governor: None,
             })
         };
         seen.into_iter().filter_map(unit).collect()
