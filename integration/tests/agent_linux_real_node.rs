@@ -60,6 +60,7 @@ impl Svm {
             thin: true,
             read_only: false,
             optimized_groups: BTreeSet::from([1000]),
+            governor: None,
         };
         self.server.put_target(Target {
             iqn: IQN.into(),

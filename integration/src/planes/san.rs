@@ -111,6 +111,7 @@ impl San {
                 thin: true,
                 read_only: false,
                 optimized_groups: BTreeSet::from([1000]),
+                governor: None,
             });
         }
         self.server.put_target(Target {

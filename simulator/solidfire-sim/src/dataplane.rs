@@ -1,18 +1,22 @@
-//! The iSCSI side: one target per volume on the SVIP, LUN 0, CHAP by account; no ALUA. QoS is not
-//! enforced here yet.
+//! The iSCSI side: one target per volume on the SVIP, LUN 0, CHAP by account; no ALUA. Every volume
+//! has a governor that keeps its QoS and counts what it does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use blockstore::{BlockError, PowerCut, Volume};
 use iscsi_target::{
-    Auth, AuthPolicy, BlockSize, ChapSecret, Identity, IscsiServer, Lun, PortalFault, SessionInfo, Target,
-    Visibility,
+    Auth, AuthPolicy, BlockSize, ChapSecret, Governor, Identity, IscsiServer, Lun, PortalFault, SessionInfo,
+    Target, Transfer, Visibility,
 };
 use parking_lot::Mutex;
 
-use crate::state::{DataPlaneChange, DataPlaneView, Export, LogicalBlock, Login, VolumeId};
+use crate::pace::{ClusterPace, VolumePace};
+use crate::state::{DataPlaneChange, DataPlaneView, Export, LogicalBlock, Login, Qos, VolumeId};
+use crate::traffic::{Counter, Traffic};
 
 /// The volumes' content and the server that shows it.
 #[derive(Debug)]
@@ -22,18 +26,56 @@ pub struct DataPlane {
     contents: Mutex<BTreeMap<VolumeId, Content>>,
     /// Whether volumes keep in mind what is not flushed.
     armed: AtomicBool,
+    all: Arc<Everything>,
 }
 
 #[derive(Debug)]
 struct Content {
     volume: Volume,
     iqn: String,
+    hand: Arc<Hand>,
+}
+
+/// The cluster's hand on one volume.
+#[derive(Debug)]
+struct Hand {
+    all: Arc<Everything>,
+    own: Mutex<(VolumePace, Counter)>,
+}
+
+/// What the volumes share.
+#[derive(Debug)]
+struct Everything {
+    pace: ClusterPace,
+    iops: u32,
+    counter: Mutex<Counter>,
+}
+
+impl Hand {
+    fn new(all: Arc<Everything>, qos: Qos) -> Self {
+        let now = Instant::now();
+        Self { all, own: Mutex::new((VolumePace::new(qos, now), Counter::new(now))) }
+    }
+}
+
+impl Governor for Hand {
+    fn admit(&self, transfer: Transfer, now: Instant) -> Duration {
+        let mut own = self.own.lock();
+        let wait = own.0.admit(transfer.bytes, &self.all.pace, now);
+        own.1.add(transfer, wait, now);
+        self.all.counter.lock().add(transfer, wait, now);
+        wait
+    }
 }
 
 impl DataPlane {
-    /// A data plane without volumes; `server` listens on `svip` already.
-    pub fn new(server: IscsiServer, svip: SocketAddr) -> Self {
-        Self { server, svip, contents: Mutex::default(), armed: AtomicBool::new(false) }
+    /// A data plane without volumes; `server` listens on `svip` already. All volumes together do at
+    /// most `iops` operations of 4 KiB a second.
+    pub fn new(server: IscsiServer, svip: SocketAddr, iops: u32) -> Self {
+        let now = Instant::now();
+        let all =
+            Everything { pace: ClusterPace::new(iops, now), iops, counter: Mutex::new(Counter::new(now)) };
+        Self { server, svip, contents: Mutex::default(), armed: AtomicBool::new(false), all: Arc::new(all) }
     }
 
     /// Carries out one change. When this returns, initiators see it.
@@ -53,18 +95,20 @@ impl DataPlane {
     }
 
     fn publish(&self, export: Export) {
-        let volume = {
+        let (volume, hand) = {
             let mut contents = self.contents.lock();
             let content = contents.entry(export.volume).or_insert_with(|| Content {
                 volume: self.new_volume(export.size),
                 iqn: export.names.iqn.clone(),
+                hand: Arc::new(Hand::new(self.all.clone(), export.qos)),
             });
-            content.volume.clone()
+            (content.volume.clone(), content.hand.clone())
         };
+        hand.own.lock().0.change(export.qos, Instant::now());
         if volume.size() != export.size {
             volume.resize(export.size);
         }
-        self.server.put_target(target(export, volume, self.svip));
+        self.server.put_target(target(export, volume, hand, self.svip));
     }
 
     /// The content of `volume`, also of a deleted one.
@@ -124,9 +168,25 @@ impl DataPlaneView for DataPlane {
     fn sessions(&self) -> usize {
         self.server.sessions().len()
     }
+
+    fn traffic(&self, volume: VolumeId) -> (Traffic, u64) {
+        let hand = self.contents.lock().get(&volume).map(|content| content.hand.clone());
+        hand.map_or_else(Default::default, |hand| {
+            let (now, mut own) = (Instant::now(), hand.own.lock());
+            (own.1.read(now), own.0.credit(now))
+        })
+    }
+
+    fn cluster_traffic(&self) -> Traffic {
+        self.all.counter.lock().read(Instant::now())
+    }
+
+    fn cluster_iops(&self) -> u32 {
+        self.all.iops
+    }
 }
 
-fn target(export: Export, volume: Volume, svip: SocketAddr) -> Target {
+fn target(export: Export, volume: Volume, governor: Arc<dyn Governor>, svip: SocketAddr) -> Target {
     let default = match export.login {
         Login::Refused => Auth::Deny,
         Login::Chap { username, initiator_secret, target_secret } => Auth::Chap {
@@ -156,7 +216,7 @@ fn target(export: Export, volume: Volume, svip: SocketAddr) -> Target {
         thin: true,
         read_only: export.read_only,
         optimized_groups: BTreeSet::new(),
-        governor: None,
+        governor: Some(governor),
     };
     Target {
         iqn: export.names.iqn,
@@ -179,7 +239,13 @@ mod tests {
     const ID: VolumeId = VolumeId(1);
 
     fn data_plane() -> DataPlane {
-        DataPlane::new(IscsiServer::new(EventLog::new()), "127.0.0.1:3260".parse().unwrap())
+        DataPlane::new(IscsiServer::new(EventLog::new()), "127.0.0.1:3260".parse().unwrap(), 200_000)
+    }
+
+    impl DataPlane {
+        fn hand(&self, qos: Qos) -> Arc<Hand> {
+            Arc::new(Hand::new(self.all.clone(), qos))
+        }
     }
 
     fn export(size: u64) -> Export {
@@ -189,6 +255,7 @@ mod tests {
             size,
             block: LogicalBlock::Native4096,
             read_only: false,
+            qos: Qos::DEFAULT,
             login: Login::Chap {
                 username: "tenant".into(),
                 initiator_secret: Secret::parse("i", "initiator-sec").unwrap(),
@@ -233,7 +300,8 @@ mod tests {
     fn a_target_shows_the_identity_of_a_solidfire_volume() {
         let export = export(1 << 20);
         let names = export.names.clone();
-        let target = target(export, Volume::new(1 << 20), "127.0.0.1:3260".parse().unwrap());
+        let hand = data_plane().hand(Qos::DEFAULT);
+        let target = target(export, Volume::new(1 << 20), hand, "127.0.0.1:3260".parse().unwrap());
         assert_eq!(target.iqn, names.iqn);
         let lun = target.luns.first().unwrap();
         assert_eq!((lun.number, lun.block_size), (0, BlockSize::Native4096));
@@ -249,7 +317,8 @@ mod tests {
     #[test]
     fn nobody_logs_in_to_a_volume_of_a_locked_account() {
         let export = Export { login: Login::Refused, ..export(1 << 20) };
-        let target = target(export, Volume::new(1 << 20), "127.0.0.1:3260".parse().unwrap());
+        let hand = data_plane().hand(Qos::DEFAULT);
+        let target = target(export, Volume::new(1 << 20), hand, "127.0.0.1:3260".parse().unwrap());
         assert!(matches!(target.auth.default, Auth::Deny));
     }
 }

@@ -35,6 +35,9 @@ pub struct Arguments {
     /// Name of the cluster
     #[arg(long, value_name = "NAME", default_value = "solidfire-sim")]
     name: String,
+    /// Operations of 4 KiB a second that all volumes together do at most
+    #[arg(long, value_name = "IOPS", default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(100..))]
+    cluster_iops: u32,
 }
 
 impl Arguments {
@@ -88,7 +91,7 @@ pub struct Running {
 /// # Errors
 /// [`LaunchError`]; then nothing listens.
 pub async fn start(arguments: Arguments) -> Result<Running, LaunchError> {
-    let Arguments { front, svip, name } = arguments;
+    let Arguments { front, svip, name, cluster_iops } = arguments;
     let administrator = front.administrator(DEFAULT_PASSWORD)?;
     let identity = TlsIdentity::generate("solidfire-sim", &[front.management.ip()])?;
     if let Some(path) = &front.ca_out {
@@ -105,7 +108,8 @@ pub async fn start(arguments: Arguments) -> Result<Running, LaunchError> {
 
     let mvip = api.local_addr().map_err(ServeError::Local)?;
     let state = State::new(&name, mvip, svip, seed);
-    let cluster = Arc::new(Cluster::new(state, DataPlane::new(server.clone(), svip), events, levers));
+    let cluster =
+        Arc::new(Cluster::new(state, DataPlane::new(server.clone(), svip, cluster_iops), events, levers));
     let router = rpc::router(Arc::clone(&cluster), BasicAuth::new(vec![administrator]));
     Ok(Running {
         api: serve_https(api, &identity, router, stop.clone())?,

@@ -12,10 +12,12 @@ mod cluster;
 mod control;
 mod dataplane;
 mod launch;
+mod pace;
 mod rpc;
 mod skin;
 pub mod state;
 mod status;
+pub mod traffic;
 mod veil;
 
 pub use cluster::Cluster;

@@ -9,6 +9,7 @@ use solidfire_sim::state::{
     DataPlaneView, Export, LogicalBlock, Login, NewAccount, NewVolume, Outcome, Page, QosPatch, Reply,
     Request, SecretChoice, State, Volume, VolumeFilter, VolumeId, VolumePatch,
 };
+use solidfire_sim::traffic::Traffic;
 
 struct NoData;
 
@@ -19,6 +20,18 @@ impl DataPlaneView for NoData {
 
     fn sessions(&self) -> usize {
         0
+    }
+
+    fn traffic(&self, _volume: VolumeId) -> (Traffic, u64) {
+        Default::default()
+    }
+
+    fn cluster_traffic(&self) -> Traffic {
+        Traffic::default()
+    }
+
+    fn cluster_iops(&self) -> u32 {
+        200_000
     }
 }
 

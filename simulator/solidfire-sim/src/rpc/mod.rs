@@ -263,7 +263,7 @@ mod tests {
         let (events, levers) = (EventLog::new(), Levers::new());
         let server = IscsiServer::with_levers(events.clone(), levers.clone());
         let state = State::new("test", address, address, 1);
-        let cluster = Cluster::new(state, DataPlane::new(server, address), events, levers);
+        let cluster = Cluster::new(state, DataPlane::new(server, address, 200_000), events, levers);
         Api { cluster: Arc::new(cluster), auth: BasicAuth::new(Vec::new()), veil: Mutex::default() }
     }
 

@@ -13,6 +13,7 @@ use crate::state::{
     Access, AccountRecord, AccountStatus, Capacity, ClusterIdentity, HardwareKind, LogicalBlock, Qos, Reply,
     Volume, VolumeUsage,
 };
+use crate::traffic::{SAMPLE, Traffic};
 
 /// Block in which the array counts space, bytes.
 const BLOCK_BYTES: u64 = 4096;
@@ -22,8 +23,6 @@ const MAX_USED_SPACE: u64 = 64 << 40;
 const MAX_PROVISIONED_SPACE: u64 = 5 * MAX_USED_SPACE;
 /// Metadata space of the simulated drives, bytes.
 const MAX_USED_METADATA_SPACE: u64 = 4 << 40;
-/// IOPS of the simulated cluster.
-const CLUSTER_MAX_IOPS: u64 = 200_000;
 
 /// The `result` of an answer.
 pub(super) fn result(reply: &Reply) -> Value {
@@ -125,10 +124,10 @@ fn cluster_capacity(capacity: &Capacity) -> Value {
     json!({
         "activeBlockSpace": capacity.used,
         "activeSessions": capacity.sessions,
-        "averageIOPS": 0,
-        "clusterRecentIOSize": 0,
-        "currentIOPS": 0,
-        "maxIOPS": CLUSTER_MAX_IOPS,
+        "averageIOPS": capacity.traffic.iops(),
+        "clusterRecentIOSize": mean_size(&capacity.traffic),
+        "currentIOPS": capacity.traffic.iops(),
+        "maxIOPS": capacity.iops,
         "maxOverProvisionableSpace": MAX_PROVISIONED_SPACE,
         "maxProvisionedSpace": MAX_PROVISIONED_SPACE,
         "maxUsedMetadataSpace": MAX_USED_METADATA_SPACE,
@@ -139,7 +138,7 @@ fn cluster_capacity(capacity: &Capacity) -> Value {
         "provisionedSpace": capacity.provisioned,
         "snapshotNonZeroBlocks": 0,
         "timestamp": time(capacity.at),
-        "totalOps": 0,
+        "totalOps": capacity.traffic.total.operations(),
         "uniqueBlocks": non_zero,
         "uniqueBlocksUsedSpace": capacity.used,
         "usedMetadataSpace": 0,
@@ -286,41 +285,51 @@ pub(crate) fn volume(volume: &Volume) -> Value {
     })
 }
 
-/// What is measured is true; the rest is zero until the data plane counts it.
+/// Bytes of a transfer in the last sample, on average.
+fn mean_size(traffic: &Traffic) -> u64 {
+    traffic.sample.bytes() / traffic.sample.operations().max(1)
+}
+
+/// What is measured is true: latencies are the time that quality of service holds transfers back,
+/// for nothing else here takes time worth telling. The rest is zero.
 fn volume_stats(usage: &VolumeUsage) -> Value {
     let volume = &usage.volume;
+    let Traffic { total, sample } = &usage.traffic;
+    let latency = sample.waited.as_micros() / u128::from(sample.operations().max(1));
+    let latency = if sample.operations() == 0 { 0 } else { latency.max(1) };
+    let utilization = usage.traffic.iops() as f64 / volume.qos.max_iops().max(1) as f64;
     let non_zero = usage.used / BLOCK_BYTES;
     json!({
         "accountID": volume.account.0,
-        "actualIOPS": 0,
+        "actualIOPS": usage.traffic.iops(),
         "asyncDelay": null,
-        "averageIOPSize": 0,
-        "burstIOPSCredit": 0,
+        "averageIOPSize": mean_size(&usage.traffic),
+        "burstIOPSCredit": usage.burst_credit,
         "clientQueueDepth": 0,
         "desiredMetadataHosts": null,
-        "latencyUSec": 0,
+        "latencyUSec": latency as u64,
         "metadataHosts": {"deadSecondaries": [], "liveSecondaries": [], "primary": 1},
         "nonZeroBlocks": non_zero,
-        "readBytes": 0,
-        "readBytesLastSample": 0,
+        "readBytes": total.read.bytes,
+        "readBytesLastSample": sample.read.bytes,
         "readLatencyUSec": 0,
-        "readOps": 0,
-        "readOpsLastSample": 0,
-        "samplePeriodMSec": 500,
+        "readOps": total.read.operations,
+        "readOpsLastSample": sample.read.operations,
+        "samplePeriodMSec": SAMPLE.as_millis() as u64,
         "throttle": 0.0,
         "timestamp": time(usage.at),
-        "totalLatencyUSec": 0,
+        "totalLatencyUSec": total.waited.as_micros() as u64,
         "unalignedReads": 0,
         "unalignedWrites": 0,
         "volumeAccessGroups": [],
         "volumeID": volume.id.0,
         "volumeSize": volume.size,
-        "volumeUtilization": 0.0,
-        "writeBytes": 0,
-        "writeBytesLastSample": 0,
+        "volumeUtilization": utilization,
+        "writeBytes": total.written.bytes,
+        "writeBytesLastSample": sample.written.bytes,
         "writeLatencyUSec": 0,
-        "writeOps": 0,
-        "writeOpsLastSample": 0,
+        "writeOps": total.written.operations,
+        "writeOpsLastSample": sample.written.operations,
         "zeroBlocks": (volume.size / BLOCK_BYTES).saturating_sub(non_zero),
     })
 }

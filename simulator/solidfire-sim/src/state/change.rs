@@ -1,6 +1,7 @@
 //! What a request means for initiators.
 
-use super::{Access, Account, LogicalBlock, Login, Volume, VolumeId, VolumeNames};
+use super::{Access, Account, LogicalBlock, Login, Qos, Volume, VolumeId, VolumeNames};
+use crate::traffic::Traffic;
 
 /// What only the data plane can tell the machine.
 pub trait DataPlaneView {
@@ -8,6 +9,12 @@ pub trait DataPlaneView {
     fn allocated(&self, volume: VolumeId) -> u64;
     /// Open iSCSI sessions.
     fn sessions(&self) -> usize;
+    /// What `volume` was asked to do, and the operations it has saved for a burst.
+    fn traffic(&self, volume: VolumeId) -> (Traffic, u64);
+    /// What all volumes were asked to do, those that are gone included.
+    fn cluster_traffic(&self) -> Traffic;
+    /// Operations of 4 KiB a second that all volumes together can do.
+    fn cluster_iops(&self) -> u32;
 }
 
 /// One volume as its target must show it, whole.
@@ -23,6 +30,8 @@ pub struct Export {
     pub block: LogicalBlock,
     /// Writes are refused.
     pub read_only: bool,
+    /// How fast it may be.
+    pub qos: Qos,
     /// Who gets in.
     pub login: Login,
 }
@@ -52,6 +61,7 @@ impl DataPlaneChange {
             size: volume.size,
             block: volume.block,
             read_only: volume.access != Access::ReadWrite,
+            qos: volume.qos,
             login,
         })
     }

@@ -113,11 +113,12 @@ impl State {
                 self.require_account(account)?;
                 Reply::Volumes(self.list_volumes(&filter))
             }
-            Request::GetVolumeStats(id) => Reply::VolumeStats(VolumeUsage {
-                volume: self.require_active(id)?.clone(),
-                used: seen.allocated(id),
-                at: now,
-            }),
+            Request::GetVolumeStats(id) => {
+                let volume = self.require_active(id)?.clone();
+                let (traffic, burst_credit) = seen.traffic(id);
+                let used = seen.allocated(id);
+                Reply::VolumeStats(VolumeUsage { volume, used, traffic, burst_credit, at: now })
+            }
         })
     }
 
@@ -126,6 +127,8 @@ impl State {
             provisioned: self.volumes.values().map(|volume| volume.size).sum(),
             used: self.volumes.keys().map(|id| seen.allocated(*id)).sum(),
             sessions: seen.sessions(),
+            traffic: seen.cluster_traffic(),
+            iops: seen.cluster_iops(),
             at: now,
         }
     }

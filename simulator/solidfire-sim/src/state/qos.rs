@@ -1,5 +1,4 @@
-//! Quality of service of a volume: kept, checked and reported. Enforcing it on the data plane is not
-//! done yet.
+//! Quality of service of a volume: kept, checked and reported; [`crate::pace`] enforces it.
 
 use std::ops::RangeInclusive;
 
@@ -58,6 +57,21 @@ impl Qos {
         self.burst_iops
     }
 
+    /// What a transfer of `bytes` costs, in operations of 4 KiB: along [`Self::CURVE`] in straight
+    /// lines, no less than one, and beyond its end in proportion.
+    pub fn cost(bytes: u64) -> f64 {
+        let bytes = bytes as f64;
+        let mut low = (0.0, 0.0);
+        for (size, cost) in Self::CURVE.map(|(size, cost)| (f64::from(size), f64::from(cost) / 100.0)) {
+            if bytes <= size {
+                let rise = (cost - low.1) / (size - low.0);
+                return (low.1 + (bytes - low.0) * rise).max(1.0);
+            }
+            low = (size, cost);
+        }
+        bytes / low.0 * low.1
+    }
+
     /// These values with `patch` laid over them.
     ///
     /// # Errors
@@ -105,6 +119,22 @@ mod tests {
         let silver = Qos::DEFAULT.patched(patch(4000, 6000, 8000)).unwrap();
         let same = silver.patched(QosPatch { max_iops: Some(7000), ..QosPatch::default() }).unwrap();
         assert_eq!((same.min_iops(), same.max_iops(), same.burst_iops()), (4000, 7000, 8000));
+    }
+
+    #[test]
+    fn the_cost_of_a_transfer_follows_the_curve_between_and_beyond_its_points() {
+        for (bytes, cost) in [
+            (0, 1.0),
+            (512, 1.0),
+            (4096, 1.0),
+            (6144, 1.3),
+            (8192, 1.6),
+            (49_152, 7.5),
+            (1 << 20, 150.0),
+            (4 << 20, 600.0),
+        ] {
+            assert!((Qos::cost(bytes) - cost).abs() < 1e-9, "{bytes}: {}", Qos::cost(bytes));
+        }
     }
 
     #[test]

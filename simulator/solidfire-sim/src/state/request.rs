@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::traffic::Traffic;
+
 use super::{
     AccountId, AccountPatch, AccountRecord, NewAccount, NewVolume, Qos, UniqueId, Volume, VolumeFilter,
     VolumeId, VolumePatch,
@@ -101,6 +103,10 @@ pub struct Capacity {
     pub used: u64,
     /// Open iSCSI sessions.
     pub sessions: usize,
+    /// What all volumes were asked to do.
+    pub traffic: Traffic,
+    /// Operations of 4 KiB a second that the cluster can do.
+    pub iops: u32,
     /// When this was true.
     pub at: Timestamp,
 }
@@ -112,6 +118,10 @@ pub struct VolumeUsage {
     pub volume: Volume,
     /// Bytes of it that hold data.
     pub used: u64,
+    /// What it was asked to do.
+    pub traffic: Traffic,
+    /// Operations it may do beyond its maxIOPS.
+    pub burst_credit: u64,
     /// When this was true.
     pub at: Timestamp,
 }

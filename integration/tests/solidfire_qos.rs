@@ -1,0 +1,185 @@
+//! Quality of service of a simulated SolidFire cluster, measured with fio by a worker node's own
+//! initiator: journey J4's Bronze and Gold.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser as _;
+use integration::bare::{self, node, script};
+use serde_json::{Map, Value};
+use solidfire_sim::state::{
+    Access, AccountId, ChapSecret, LogicalBlock, NewAccount, NewVolume, QosPatch, Reply, Request,
+    SecretChoice, VolumeId,
+};
+use solidfire_sim::{Arguments, Running, start};
+use vm::Guest;
+
+const SECRET: &str = "initiatorsec1";
+/// Bytes of fio's transfers; one costs [`COST`] operations of 4 KiB. Large ones ask little of an
+/// emulated processor.
+const BLOCK: &str = "256k";
+const COST: f64 = 39.0;
+/// A node that shares its processors with other tests may be slower than the array for a while.
+const ATTEMPTS: usize = 3;
+
+/// min, max and burst IOPS.
+type Rates = (i64, i64, i64);
+const BRONZE: Rates = (1000, 2000, 4000);
+const GOLD: Rates = (6000, 8000, 10_000);
+
+struct Cluster {
+    running: Running,
+    account: AccountId,
+}
+
+impl Cluster {
+    async fn start(iops: &str) -> Result<Self> {
+        let arguments = ["solidfire-sim", "--svip", "192.168.0.101:3260", "--cluster-iops", iops];
+        let running = start(Arguments::try_parse_from(arguments)?).await?;
+        let secret = |member| ChapSecret::parse(member, SECRET).map(SecretChoice::Given);
+        let account = NewAccount {
+            username: "tenant".into(),
+            initiator_secret: secret("initiatorSecret")?,
+            target_secret: SecretChoice::Generate,
+            enable_chap: true,
+            attributes: Map::new(),
+        };
+        let Reply::AccountAdded(added) = running.cluster().call(Request::AddAccount(account))? else {
+            anyhow::bail!("no account was added")
+        };
+        Ok(Self { running, account: added.account.id })
+    }
+
+    /// A new volume; its IQN.
+    fn create(&self, name: &str, (min, max, burst): Rates) -> Result<(VolumeId, String)> {
+        let volume = NewVolume {
+            name: name.into(),
+            account: self.account,
+            size: 1_000_000_000,
+            block: LogicalBlock::Emulated512,
+            access: Access::ReadWrite,
+            qos: QosPatch { min_iops: Some(min), max_iops: Some(max), burst_iops: Some(burst) },
+            attributes: Map::new(),
+        };
+        match self.running.cluster().call(Request::CreateVolume(volume))? {
+            Reply::VolumeCreated(volume) => Ok((volume.id, volume.names.iqn)),
+            other => anyhow::bail!("{other:?}"),
+        }
+    }
+}
+
+/// Logs in; the device.
+async fn attach(guest: &Guest, iqn: &str) -> Result<String> {
+    let log_in = format!(
+        "record() {{ iscsiadm -m node -T {iqn} -p 192.168.0.101:3260 \"$@\" >&2; }}
+        record -o new
+        record -o update -n node.session.auth.authmethod -v CHAP
+        record -o update -n node.session.auth.username -v tenant
+        record -o update -n node.session.auth.password -v {SECRET}
+        record -o update -n node.session.scan -v auto
+        record --login
+        for host in /sys/class/iscsi_host/*; do
+            echo '- - -' >/sys/class/scsi_host/$(basename $host)/scan
+        done
+        udevadm settle
+        for session in /sys/class/iscsi_session/session*; do
+            [ \"$(cat $session/targetname)\" = {iqn} ] || continue
+            basename $session/device/target*/*/block/*
+        done"
+    );
+    let device = script(guest, &log_in).await?.trim().to_owned();
+    ensure!(device.starts_with("sd"), "no disk of {iqn}: {device:?}");
+    Ok(format!("/dev/{device}"))
+}
+
+/// Operations of 4 KiB a second that fio gets done on each device, side by side, in so many seconds
+/// once `ramp` seconds are over.
+async fn measure(guest: &Guest, devices: &[&str], ramp: u64, seconds: u64) -> Result<Vec<f64>> {
+    let jobs: String =
+        devices.iter().enumerate().map(|(n, device)| format!(" --name=job{n} --filename={device}")).collect();
+    let fio = format!(
+        "fio --ioengine=libaio --direct=1 --rw=randwrite --bs={BLOCK} --iodepth=16 --time_based \
+         --ramp_time={ramp} --runtime={seconds} --output-format=json --output=/run/qos.json{jobs} >&2
+         cat /run/qos.json"
+    );
+    let text = script(guest, &fio).await?;
+    let report: Value = serde_json::from_str(&text).with_context(|| format!("fio reported {text:?}"))?;
+    let jobs = report["jobs"].as_array().context("fio's report has no jobs")?;
+    jobs.iter()
+        .map(|job| Ok(job["write"]["iops"].as_f64().context("fio's report has no IOPS")? * COST))
+        .collect()
+}
+
+fn scenario(cluster_iops: &str, run: impl AsyncFnOnce(Guest, Cluster) -> Result<()> + Send) -> Result<()> {
+    bare::scenario(async |network, template| {
+        let one = node(&network, &template, 1).await?;
+        let cluster = Cluster::start(cluster_iops).await?;
+        run(one.guest(), cluster).await
+    })
+}
+
+#[test]
+fn fio_gets_the_max_iops_of_its_type_and_bursts_on_what_was_saved() -> Result<()> {
+    scenario("200000", async |guest, cluster| {
+        for (name, rates) in [("bronze", BRONZE), ("gold", GOLD)] {
+            let (volume, iqn) = cluster.create(name, rates)?;
+            let device = attach(&guest, &iqn).await?;
+            // What was saved since the volume is there, and more, goes first.
+            let mut best = 0.0_f64;
+            for _ in 0..ATTEMPTS {
+                let found = measure(&guest, &[&device], 12, 8).await?[0];
+                println!("{name}: {found:.0} operations a second of at most {}", rates.1);
+                ensure!(found <= rates.1 as f64 * 1.1, "{name} did {found:.0}");
+                best = best.max(found);
+                if best >= rates.1 as f64 * 0.9 {
+                    break;
+                }
+            }
+            ensure!(best >= rates.1 as f64 * 0.9, "{name} got no further than {best:.0}");
+            if name == "bronze" {
+                bursts(&guest, &cluster, volume, &device).await?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Ten idle seconds save 20 000 operations, ten seconds at 4000 a second use them up.
+async fn bursts(guest: &Guest, cluster: &Cluster, volume: VolumeId, device: &str) -> Result<()> {
+    let mut best = 0.0_f64;
+    for _ in 0..ATTEMPTS {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let Reply::VolumeStats(saved) = cluster.running.cluster().call(Request::GetVolumeStats(volume))?
+        else {
+            anyhow::bail!("no statistics")
+        };
+        ensure!(saved.burst_credit >= 18_000, "ten idle seconds saved {}", saved.burst_credit);
+        best = best.max(measure(guest, &[device], 0, 4).await?[0]);
+        let after = measure(guest, &[device], 8, 6).await?[0];
+        println!("bronze: burst {best:.0}, afterwards {after:.0}");
+        ensure!(best <= 4000.0 * 1.1, "a burst of {best:.0}");
+        ensure!(after <= 2000.0 * 1.1, "{after:.0} when nothing is saved any more");
+        if best >= 4000.0 * 0.85 {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("burst no further than {best:.0}")
+}
+
+#[test]
+fn under_contention_each_volume_gets_its_min_iops() -> Result<()> {
+    scenario("7500", async |guest, cluster| {
+        let gold = attach(&guest, &cluster.create("gold", GOLD)?.1).await?;
+        let bronze = attach(&guest, &cluster.create("bronze", BRONZE)?.1).await?;
+        let mut found = Vec::new();
+        for _ in 0..ATTEMPTS {
+            found = measure(&guest, &[&gold, &bronze], 4, 10).await?;
+            println!("gold {:.0}, bronze {:.0} of 7500 together", found[0], found[1]);
+            ensure!(found.iter().sum::<f64>() <= 7500.0 * 1.1, "more than the cluster can do: {found:?}");
+            if found[0] >= 6000.0 * 0.9 && found[1] >= 1000.0 * 0.9 {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("less than was guaranteed: {found:?}")
+    })
+}
