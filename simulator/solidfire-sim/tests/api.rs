@@ -317,3 +317,38 @@ async fn a_refusing_svip_accepts_nobody_until_the_fault_is_lifted() {
     assert_eq!(set("192.0.2.1", "refuse").await, StatusCode::NOT_FOUND);
     bench.running.stop().await;
 }
+
+#[tokio::test]
+async fn rules_make_methods_fail_by_name_and_new_volumes_appear_late() {
+    let bench = Bench::new().await;
+    let rules = format!("http://{}/sim/v1/api/faults", bench.running.control());
+    let rule = async |rule: Value| {
+        let response = bench.client.post(&rules).body(rule.to_string()).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    };
+    let account = bench.call("AddAccount", json!({"username": "tenant"})).await["accountID"].clone();
+    let volume =
+        json!({"name": "v", "accountID": account, "totalSize": 1_000_000_000_i64, "enable512e": true});
+    rule(json!({"operation": "CreateVolume", "count": 1, "fault": {"refuse": {"status": 503}}})).await;
+    bench.call("ListVolumes", json!({})).await;
+    let body = json!({"method": "CreateVolume", "params": volume}).to_string();
+    assert_eq!(bench.post("/json-rpc/12.5", body).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    rule(
+        json!({"operation": "Create*", "count": 1, "fault": {"half_done": {"message": "lost the database"}}}),
+    )
+    .await;
+    assert_eq!(bench.refused("CreateVolume", volume.clone()).await.1, "lost the database");
+    let listed = async || bench.call("ListVolumes", json!({})).await["volumes"].as_array().unwrap().len();
+    assert_eq!(listed().await, 1);
+    rule(json!({"fault": {"appear_late": {}}})).await;
+    rule(json!({"fault": {"disappear_late": {}}})).await;
+    bench.call("CreateVolume", volume).await;
+    assert_eq!(listed().await, 1);
+    bench.call("DeleteVolume", json!({"volumeID": 1})).await;
+    let active = bench.call("ListActiveVolumes", json!({})).await;
+    assert_eq!(active["volumes"][0]["volumeID"], 1);
+    assert_eq!(bench.client.delete(&rules).send().await.unwrap().status(), StatusCode::OK);
+    let active = bench.call("ListActiveVolumes", json!({})).await;
+    assert_eq!(active["volumes"][0]["volumeID"], 2);
+    bench.running.stop().await;
+}
