@@ -223,20 +223,23 @@ mod tests {
         Release(u8),
     }
 
-    /// Ranges at both ends of the 64 bits; the model folds them onto a few bytes.
+    /// Where a byte of the model lies: at the ends of the 64 bits, and, for the last one, between
+    /// them. No range begins or ends there, so one stands for all.
+    fn place(byte: u64) -> u64 {
+        match byte {
+            END => u64::MAX / 2,
+            _ if byte < END / 2 => byte,
+            _ => u64::MAX - (END - 1 - byte),
+        }
+    }
+
     fn ranges() -> impl Strategy<Value = ByteRange> {
-        (0..END, 0..END).prop_map(|(a, b)| {
-            let place = |byte: u64| if byte < END / 2 { byte } else { u64::MAX - (END - 1 - byte) };
-            range(place(a.min(b)), place(a.max(b)))
-        })
+        (0..END, 0..END).prop_map(|(a, b)| range(place(a.min(b)), place(a.max(b))))
     }
 
     fn bytes_of(range: ByteRange) -> impl Iterator<Item = usize> {
-        (0..END)
-            .filter(move |byte| {
-                let place = if *byte < END / 2 { *byte } else { u64::MAX - (END - 1 - byte) };
-                range.first <= place && place <= range.last
-            })
+        (0..=END)
+            .filter(move |byte| range.first <= place(*byte) && place(*byte) <= range.last)
             .map(|byte| byte as usize)
     }
 
@@ -249,7 +252,9 @@ mod tests {
         ]
     }
 
-    type Model = [[Option<LockKind>; END as usize]; 3];
+    const BYTES: usize = END as usize + 1;
+
+    type Model = [[Option<LockKind>; BYTES]; 3];
 
     fn model_conflicts(model: &Model, owner: u8, range: ByteRange, kind: LockKind) -> bool {
         bytes_of(range).any(|byte| {
@@ -260,7 +265,7 @@ mod tests {
     }
 
     fn assert_agrees(locks: &FileLocks<u8>, model: &Model) {
-        let mut seen: Model = [[None; END as usize]; 3];
+        let mut seen: Model = [[None; BYTES]; 3];
         for held in locks.all() {
             for byte in bytes_of(held.range) {
                 assert_eq!(seen[usize::from(held.owner)][byte].replace(held.kind), None, "overlap");
@@ -283,7 +288,7 @@ mod tests {
             ops in proptest::collection::vec(op(), 1..40),
         ) {
             let mut locks = FileLocks::default();
-            let mut model: Model = [[None; END as usize]; 3];
+            let mut model: Model = [[None; BYTES]; 3];
             for op in ops {
                 match op {
                     Op::Lock(owner, range, kind) => {
@@ -299,7 +304,7 @@ mod tests {
                     }
                     Op::Release(owner) => {
                         locks.release(&owner);
-                        model[usize::from(owner)] = [None; END as usize];
+                        model[usize::from(owner)] = [None; BYTES];
                     }
                 }
                 assert_agrees(&locks, &model);
