@@ -23,18 +23,23 @@ impl Client {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
+        Ok(serde_json::from_slice(&self.read(path).await?)?)
+    }
+
+    /// The body as it came: what a client makes of it is the client's own time.
+    pub(crate) async fn read(&self, path: &str) -> Result<Vec<u8>> {
         self.call(Method::GET, path, None).await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Vec<u8>> {
         self.call(Method::POST, path, Some(body)).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
+    pub(crate) async fn delete(&self, path: &str) -> Result<Vec<u8>> {
         self.call(Method::DELETE, path, None).await
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Vec<u8>> {
         let request = self.http.request(method, format!("{}{path}", self.base));
         let mut request = request.basic_auth("admin", Some(DEFAULT_PASSWORD));
         if let Some(body) = body {
@@ -42,10 +47,10 @@ impl Client {
         }
         let response = request.send().await.with_context(|| path.to_owned())?;
         let status = response.status();
-        let text = response.text().await?;
+        let body = response.bytes().await?;
         if !status.is_success() {
-            bail!("{path}: {status}: {text}");
+            bail!("{path}: {status}: {}", String::from_utf8_lossy(&body));
         }
-        Ok(serde_json::from_str(&text)?)
+        Ok(body.into())
     }
 }

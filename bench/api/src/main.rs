@@ -124,19 +124,19 @@ async fn measure(client: &Client, volumes: usize, samples: usize) -> Result<Vec<
     let mut times = Times::default();
     for sample in 0..samples {
         let path = format!("{VOLUMES}?svm.name=svm1&name={}&fields=*", name(sample));
-        times.time(client.get(&path)).await?;
+        times.time(client.read(&path)).await?;
     }
     lines.push(line(volumes, "GET by SVM and name", times.take()));
     for uuid in &uuids {
-        times.time(client.get(&format!("{VOLUMES}/{uuid}"))).await?;
+        times.time(client.read(&format!("{VOLUMES}/{uuid}"))).await?;
     }
     lines.push(line(volumes, "GET by UUID", times.take()));
     for _ in 0..samples.min(51) {
-        times.time(client.get(&format!("{VOLUMES}?max_records=1000&fields=*"))).await?;
+        times.time(client.read(&format!("{VOLUMES}?max_records=1000&fields=*"))).await?;
     }
     lines.push(line(volumes, "GET, page of 1000, all usual fields", times.take()));
     for _ in 0..samples.min(11) {
-        times.time(client.get(&format!("{VOLUMES}?name=vol_0000*&order_by=size"))).await?;
+        times.time(client.read(&format!("{VOLUMES}?name=vol_0000*&order_by=size"))).await?;
     }
     lines.push(line(volumes, "GET by pattern, ordered", times.take()));
     let create = format!("{VOLUMES}?return_timeout=60");

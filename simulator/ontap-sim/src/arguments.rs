@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use sim_front::{ArgumentError, FrontArguments};
 
 use crate::dataplane::Ports;
+use crate::declaration::{Declaration, DeclarationError};
 use crate::simulator::Configuration;
 use crate::state::{Blueprint, LifBlueprint, Version};
 
@@ -24,15 +25,18 @@ pub struct Arguments {
     /// Management API, users, control endpoint.
     #[command(flatten)]
     pub front: FrontArguments,
-    /// Release of ONTAP that the array says it runs
-    #[arg(long, value_name = "9.N.N", default_value = "9.15.1")]
-    pub ontap_version: Version,
-    /// Model that its nodes say they are
-    #[arg(long, value_name = "NAME", default_value = "SIMBOX")]
-    pub model: String,
-    /// Name of the data SVM
-    #[arg(long, value_name = "NAME", default_value = "svm1")]
-    pub svm: String,
+    /// Release of ONTAP that the array says it runs [default: 9.15.1]
+    #[arg(long, value_name = "9.N.N")]
+    pub ontap_version: Option<Version>,
+    /// Model that its nodes say they are [default: SIMBOX]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// YAML file that declares the array: SVMs, LIFs, users, export policies, volumes, LUNs and more
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["svm", "nfs_lifs", "iscsi_lifs", "default_export_rules"])]
+    pub config: Option<PathBuf>,
+    /// Name of the data SVM [default: svm1]
+    #[arg(long, value_name = "NAME")]
+    pub svm: Option<String>,
     /// Address that serves NFS, on a node; repeatable
     #[arg(long = "nfs-lif", value_name = "ADDRESS[@NODE]")]
     pub nfs_lifs: Vec<LifArgument>,
@@ -66,6 +70,17 @@ pub struct Arguments {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LifArgument(LifBlueprint);
 
+/// Flags that ask for what cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigurationError {
+    /// A flag.
+    #[error(transparent)]
+    Argument(#[from] ArgumentError),
+    /// The file of `--config`.
+    #[error(transparent)]
+    Declaration(#[from] DeclarationError),
+}
+
 /// A LIF that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("write it as ADDRESS or ADDRESS@NODE, such as 192.168.0.131@sim-01")]
@@ -89,8 +104,9 @@ impl Arguments {
     /// What the flags ask for.
     ///
     /// # Errors
-    /// [`ArgumentError`] when the password file cannot be used.
-    pub fn configuration(&self) -> Result<Configuration, ArgumentError> {
+    /// [`ConfigurationError`] when the password file or the declaration cannot be used.
+    pub fn configuration(&self) -> Result<Configuration, ConfigurationError> {
+        let declaration = self.config.as_deref().map(Declaration::read).transpose()?;
         let administrator = self.front.administrator(DEFAULT_PASSWORD)?;
         let now = Timestamp::now();
         // Lower half of the clock: different at every start, which is all that is asked of it.
@@ -100,7 +116,16 @@ impl Arguments {
             node: Some(node.to_owned()),
         };
         let chosen = |lifs: &[LifArgument]| lifs.iter().map(|lif| lif.0.clone()).collect::<Vec<_>>();
-        let none_given = self.nfs_lifs.is_empty() && self.iscsi_lifs.is_empty();
+        let none_given = self.nfs_lifs.is_empty() && self.iscsi_lifs.is_empty() && declaration.is_none();
+        let front = &self.front;
+        let password_given = front.password.is_some() || front.password_file.is_some();
+        let declared =
+            |name: &str| declaration.as_ref().is_some_and(|file| file.declares_administrator(name));
+        // A password that was typed counts before the one in the file.
+        let users = if declared(&front.user) && !password_given { vec![] } else { vec![administrator] };
+        let of_file = |declaration: &Declaration| declaration.model().map(str::to_owned);
+        let model = self.model.clone().or_else(|| declaration.as_ref().and_then(of_file));
+        let version = self.ontap_version.or_else(|| declaration.as_ref().and_then(Declaration::version));
         let (nfs, iscsi) = if none_given {
             (vec![loopback(1, "sim-01")], vec![loopback(1, "sim-01"), loopback(2, "sim-02")])
         } else {
@@ -110,12 +135,12 @@ impl Arguments {
         Ok(Configuration {
             blueprint: Blueprint {
                 seed: self.front.seed.unwrap_or(random),
-                svm: self.svm.clone(),
+                svm: self.svm.clone().unwrap_or_else(|| "svm1".into()),
                 nfs,
                 iscsi,
                 management: self.front.management.ip(),
                 default_export_clients: self.default_export_rules.clone(),
-                addressed: !none_given,
+                addressed: !none_given && self.config.is_none(),
                 now,
             },
             ports: Ports {
@@ -125,13 +150,14 @@ impl Arguments {
             },
             management: self.front.management,
             control: self.front.control,
-            users: vec![administrator],
-            version: self.ontap_version,
-            model: self.model.clone(),
+            users,
+            version: version.unwrap_or_default(),
+            model: model.unwrap_or_else(|| "SIMBOX".into()),
             ca_out: self.front.ca_out.clone(),
             data_dir: self.data_dir.clone(),
             ssh: self.ssh,
             ssh_keys: self.ssh_keys.clone(),
+            declaration,
         })
     }
 

@@ -155,7 +155,9 @@ pub(crate) fn not_authorised() -> Response {
 }
 
 pub(crate) fn response(answer: &Answer) -> Response {
-    let mut response = Response::new(Body::from(answer.body.to_string()));
+    // A value in memory has text keys: it is always written.
+    let body = serde_json::to_vec(&answer.body).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HAL_JSON);

@@ -16,6 +16,7 @@ pub mod array;
 mod certificate;
 pub mod data_dir;
 pub mod dataplane;
+pub mod declaration;
 mod door;
 mod http;
 mod management;

@@ -16,12 +16,17 @@ use crate::array::{Array, CarryOutError};
 use crate::certificate;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::dataplane::{BringUpError, ContentError, Contents, DataPlanes, Ports};
+use crate::declaration::{Declaration, DeclarationError};
 use crate::door::Doorkeeper;
 use crate::http;
 use crate::replication::Courier;
 use crate::shell::service::{Shell, SshError};
 use crate::state::account::CertificateKind;
+use crate::state::lif::Lif;
 use crate::state::{Blueprint, BlueprintError, Cluster, Version};
+
+/// The certification authority in a data directory: clients that trust it go on doing so.
+const AUTHORITY: &str = "authority.pem";
 
 /// Everything there is to choose.
 #[derive(Debug, Clone)]
@@ -48,6 +53,8 @@ pub struct Configuration {
     pub ssh: Option<SocketAddr>,
     /// Public keys that let every user of the configuration in, as in `~/.ssh/authorized_keys`.
     pub ssh_keys: Option<PathBuf>,
+    /// What a file declares, in place of what the blueprint says of SVMs and LIFs.
+    pub declaration: Option<Declaration>,
 }
 
 /// Why the simulator did not start.
@@ -56,6 +63,9 @@ pub enum StartError {
     /// No such array can be built.
     #[error(transparent)]
     Blueprint(#[from] BlueprintError),
+    /// No such array can be declared.
+    #[error(transparent)]
+    Declaration(#[from] DeclarationError),
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -113,9 +123,16 @@ impl OntapSim {
                 let dir = data.as_ref().map(DataDir::path);
                 // What a death before the first answer left is nobody's.
                 let contents = dir.map(|dir| Contents::in_directory(dir, &Cluster::default())).transpose()?;
-                (Cluster::boot(&configuration.blueprint)?, contents)
+                let cluster = match &configuration.declaration {
+                    Some(declaration) => declaration.build(&configuration.blueprint)?,
+                    None => Cluster::boot(&configuration.blueprint)?,
+                };
+                (cluster, contents)
             }
         };
+        if kept_before && configuration.declaration.is_some() {
+            tracing::info!("the data directory has an array: of --config only version and model count");
+        }
         let contents = contents.unwrap_or_default();
         cluster.set_release(configuration.version, &configuration.model);
         for user in &configuration.users {
@@ -125,7 +142,10 @@ impl OntapSim {
             }
         }
         let addresses: Vec<_> = cluster.lifs.values().map(|lif| lif.address).collect();
-        let identity = TlsIdentity::generate("ontap-sim", &addresses)?;
+        let identity = match data.as_ref().map(DataDir::path) {
+            Some(dir) => TlsIdentity::kept(&dir.join(AUTHORITY), "ontap-sim", &addresses)?,
+            None => TlsIdentity::generate("ontap-sim", &addresses)?,
+        };
         let shown = (Some("ontap-sim".to_owned()), identity.server_pem().to_owned());
         match certificate::read(None, shown.0, CertificateKind::Server, shown.1) {
             Ok(shown) => cluster.put_server_certificate(shown),
@@ -134,7 +154,13 @@ impl OntapSim {
         let management = bind("--management", configuration.management).await?;
         let control = bind("--control", configuration.control).await?;
         let (events, levers) = (EventLog::new(), Levers::seeded(configuration.blueprint.seed));
-        let planes = DataPlanes::bring_up(&cluster, configuration.ports, contents, &events, &levers).await?;
+        let planes = {
+            let declared = configuration.declaration.as_ref().filter(|_| !kept_before);
+            let must_rise = |lif: &Lif| declared.is_some() || lif.is_of_flags();
+            DataPlanes::bring_up(&cluster, configuration.ports, contents, &events, &levers, must_rise)
+                .await
+                .map_err(|error| unserved(declared, error))?
+        };
         let (errands, courier) = Courier::new();
         planes.set_courier(errands);
         let array = Array::new(cluster, planes, data, events, levers)?;
@@ -230,4 +256,11 @@ impl OntapSim {
         let _ended = self.courier.await;
         self.array.planes().take_down().await;
     }
+}
+
+/// A LIF that could not be raised: told with its place in the file, if it comes from one.
+fn unserved(declaration: Option<&Declaration>, error: BringUpError) -> StartError {
+    let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+    let placed = declaration.and_then(|file| file.lif_cannot_be_served(error.address(), &reason));
+    placed.map_or_else(|| error.into(), StartError::from)
 }

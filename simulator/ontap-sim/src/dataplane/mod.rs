@@ -35,7 +35,7 @@ use self::wire::{wire_auth, wire_policy};
 use crate::door::{Door, Doorkeeper};
 use crate::state::iscsi::Session;
 use crate::state::lun::Serial;
-use crate::state::{Cluster, DataPlaneChange, Errand, LifId, LunId, NodeId, SvmId, Usage, VolumeId};
+use crate::state::{Cluster, DataPlaneChange, Errand, Lif, LifId, LunId, NodeId, SvmId, Usage, VolumeId};
 
 /// Where data LIFs listen.
 #[derive(Debug, Clone, Copy)]
@@ -61,10 +61,20 @@ pub enum BringUpError {
     Portmap(SocketAddr, #[source] LifError),
     /// The door of an SVM's management LIF.
     #[error("management LIF at {0}: cannot be served")]
-    Door(std::net::IpAddr, #[source] DoorError),
+    Door(IpAddr, #[source] DoorError),
     /// An iSCSI LIF.
     #[error("--iscsi-lif {0}: cannot be served; give an address of this host whose port is free")]
     Iscsi(SocketAddr, #[source] PortalError),
+}
+
+impl BringUpError {
+    /// Where it could not be.
+    pub(crate) fn address(&self) -> IpAddr {
+        match self {
+            Self::Nfs(at, _) | Self::Portmap(at, _) | Self::Iscsi(at, _) => at.ip(),
+            Self::Door(address, _) => *address,
+        }
+    }
 }
 
 /// Why a door stayed shut, in words.
@@ -214,6 +224,7 @@ impl DataPlanes {
         contents: Contents,
         events: &EventLog,
         levers: &Levers,
+        must_rise: impl Fn(&Lif) -> bool,
     ) -> Result<Self, BringUpError> {
         let iscsi = IscsiServer::with_levers(events.clone(), levers.clone());
         let groups = cluster.nodes.keys().map(|node| (*node, group_of(cluster, *node))).collect();
@@ -238,7 +249,7 @@ impl DataPlanes {
         for lif in cluster.lifs.values() {
             let Some(listening) = cluster.listening(lif) else { continue };
             match planes.raise(&listening).await {
-                Err(error) if lif.is_of_flags() => return Err(error),
+                Err(error) if must_rise(lif) => return Err(error),
                 Err(error) => planes.note_down(&listening, &error),
                 Ok(()) => {}
             }

@@ -4,7 +4,7 @@ use super::wire::wire_flavours;
 use super::*;
 use crate::rest::{Call, Method, answer};
 use crate::state::export::Flavours;
-use crate::state::{Blueprint, LifBlueprint};
+use crate::state::{Blueprint, Lif, LifBlueprint};
 use nfs_server::AuthRule;
 use serde_json::{Value, json};
 
@@ -28,10 +28,16 @@ fn blueprint() -> Blueprint {
 async fn brought_up() -> (Cluster, DataPlanes) {
     let mut cluster = Cluster::boot(&blueprint()).unwrap();
     let ports = Ports { nfs: 0, portmap: false, iscsi: 0 };
-    let planes =
-        DataPlanes::bring_up(&cluster, ports, Contents::in_memory(), &EventLog::new(), &Levers::new())
-            .await
-            .unwrap();
+    let planes = DataPlanes::bring_up(
+        &cluster,
+        ports,
+        Contents::in_memory(),
+        &EventLog::new(),
+        &Levers::new(),
+        Lif::is_of_flags,
+    )
+    .await
+    .unwrap();
     let changes = cluster.take_changes();
     planes.make(&changes).unwrap();
     planes.apply(changes);

@@ -162,7 +162,7 @@ pub fn makes_jobs(path: &str) -> bool {
 /// Every record of every collection that stands by itself, complete, by path: the array for people
 /// and for assertions.
 pub fn portrait(cluster: &Cluster) -> Map<String, Value> {
-    let query = Query::default();
+    let query = Query::for_everything();
     let alone = resources::ALL.iter().filter(|resource| resource.is_listed() && !resource.path.contains('{'));
     let pictured = |resource: &Resource| {
         let scope =
@@ -233,7 +233,8 @@ fn leads_through_own(cluster: &Cluster, scope: &Scope<'_>) -> bool {
 
 fn instance(cluster: &Cluster, scope: &Scope<'_>) -> Result<Answer, Refusal> {
     let record = stream(cluster, scope)?.next().ok_or_else(scope.resource.missing)?;
-    Ok(Answer::new(200, shown(scope, &record, true)))
+    let href = instance_href(scope, &scope.key_of(&record));
+    Ok(Answer::new(200, shown(&selection(scope, true), record, &href)))
 }
 
 fn collection(cluster: &Cluster, scope: &Scope<'_>, raw_query: &str) -> Result<Answer, Refusal> {
@@ -243,19 +244,25 @@ fn collection(cluster: &Cluster, scope: &Scope<'_>, raw_query: &str) -> Result<A
     }
     // One more than the page tells whether there is a next one.
     let page = scope.query.page;
-    let mut records: Vec<_> = after(scope, ordered(cluster, scope)?).take(page.saturating_add(1)).collect();
-    let more = records.len() > page;
-    records.truncate(page);
-    let base = collection_href(scope);
+    let (base, selection) = (collection_href(scope), selection(scope, false));
+    let (mut records, mut last, mut more) = (Vec::new(), Vec::new(), false);
+    // Each is trimmed as soon as it is made: what is taken out of it goes into the next one.
+    for record in after(scope, ordered(cluster, scope)?).take(page.saturating_add(1)) {
+        if records.len() == page {
+            more = true;
+            break;
+        }
+        last = scope.key_of(&record);
+        records.push(shown(&selection, record, &href_in(&base, &last)));
+    }
     let mut links = json!({ "self": { "href": with_query(&base, raw_query) } });
-    if more && let (Some(last), Some(links)) = (records.last(), links.as_object_mut()) {
+    if more && let Some(links) = links.as_object_mut() {
         let mut next: Vec<_> = raw_query.split('&').filter(|pair| !pair.starts_with("start.")).collect();
-        let start = format!("start.key={}", encoded(&scope.key_of(last).join("|")));
+        let start = format!("start.key={}", encoded(&last.join("|")));
         next.push(&start);
         next.retain(|pair| !pair.is_empty());
         links.insert("next".into(), json!({ "href": with_query(&base, &next.join("&")) }));
     }
-    let records: Vec<_> = records.iter().map(|record| shown(scope, record, false)).collect();
     let number = records.len();
     Ok(Answer::new(200, json!({ "records": records, "num_records": number, "_links": links })))
 }
@@ -308,7 +315,12 @@ fn create(cluster: &mut Cluster, scope: &Scope<'_>, body: &Value) -> Result<Answ
         let mut shown_records = Vec::new();
         for keys in made.iter().filter(|keys| !keys.is_empty()) {
             let scope = scope.keyed(keys.clone());
-            shown_records.extend(records(cluster, &scope)?.iter().map(|record| shown(&scope, record, true)));
+            let selection = selection(&scope, true);
+            let made = records(cluster, &scope)?.into_iter();
+            shown_records.extend(made.map(|record| {
+                let href = instance_href(&scope, &scope.key_of(&record));
+                shown(&selection, record, &href)
+            }));
         }
         members.insert("num_records".into(), shown_records.len().into());
         members.insert("records".into(), Value::Array(shown_records));
@@ -389,15 +401,15 @@ fn add_jobs(members: &mut Map<String, Value>, jobs: &[JobId]) {
     }
 }
 
-fn shown(scope: &Scope<'_>, record: &Value, instance: bool) -> Value {
-    let resource = scope.resource;
-    let mut always = resource.always.to_vec();
+fn selection<'s>(scope: &'s Scope<'_>, instance: bool) -> Selection<'s> {
+    let mut always = scope.resource.always.to_vec();
     always.extend(scope.query.filtered());
-    let selection =
-        Selection { requested: &scope.query.fields, always, expensive: resource.expensive, instance };
+    Selection { requested: &scope.query.fields, always, expensive: scope.resource.expensive, instance }
+}
+
+fn shown(selection: &Selection<'_>, record: Value, href: &str) -> Value {
     let mut shown = selection.of(record);
     if let Some(members) = shown.as_object_mut() {
-        let href = instance_href(scope, &scope.key_of(record));
         let links = members.entry("_links").or_insert_with(|| json!({}));
         if let Some(links) = links.as_object_mut() {
             links.insert("self".into(), json!({ "href": href }));
@@ -421,7 +433,12 @@ fn collection_href(scope: &Scope<'_>) -> String {
 }
 
 fn instance_href(scope: &Scope<'_>, keys: &[String]) -> String {
-    let mut href = collection_href(scope);
+    href_in(&collection_href(scope), keys)
+}
+
+/// The path of a record in the collection at `base`.
+fn href_in(base: &str, keys: &[String]) -> String {
+    let mut href = base.to_owned();
     for key in keys {
         href.push('/');
         href.push_str(&encoded(key));

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::path::decoded;
+use super::select::within;
 use super::value::{size_from_text, text_of, values_at};
 use crate::state::Refusal;
 
@@ -52,6 +53,11 @@ pub(super) struct Query {
 }
 
 impl Query {
+    /// Every field of every record.
+    pub(super) fn for_everything() -> Self {
+        Self { fields: vec!["**".into()], ..Self::default() }
+    }
+
     /// Reads a query string. `known` says which names are fields of the resource, `flags` which are
     /// parameters of its calls.
     ///
@@ -156,6 +162,15 @@ impl Query {
             orders.fold(Ordering::Equal, Ordering::then)
         });
         keyed.into_iter().map(|(_, record)| record).collect()
+    }
+
+    /// Whether a field at, above or below `name` is asked for, filtered by or put in order.
+    pub(super) fn touches(&self, name: &str) -> bool {
+        let near = |field: &str| within(field, name) || within(name, field);
+        let asked = |field: &String| field == "**" || near(field.strip_suffix(".*").unwrap_or(field));
+        self.fields.iter().any(asked)
+            || self.filters.iter().any(|filter| near(&filter.field))
+            || self.order.iter().any(|(field, _)| near(field))
     }
 
     /// Names of the filtered fields: a record shows what it was found by.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::body::Body;
 use super::query::Query;
+use super::select::within;
 use super::value::text_of;
 use super::veil::Veil;
 use crate::state::table::{Row, Table};
@@ -167,6 +168,20 @@ impl Scope<'_> {
             Some((_, key)) if *key != value => false,
             _ => !self.keys.is_empty() || self.query.admits(field, value),
         }
+    }
+
+    /// Whether the part `name` of a record can be in the answer or decide about it: resources skip making the
+    /// others.
+    pub(super) fn needs(&self, name: &str) -> bool {
+        let query = self.query;
+        let usual = if query.fields.is_empty() {
+            !self.keys.is_empty()
+        } else {
+            query.fields.iter().any(|field| field == "*")
+        };
+        let costly = || self.resource.expensive.iter().any(|costly| within(name, costly));
+        // What is veiled may be shown by any call.
+        (usual && !costly()) || query.touches(name) || !self.veil.is_clear()
     }
 
     /// The one value that `field` must have, when key or query say so.

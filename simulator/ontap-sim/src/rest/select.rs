@@ -18,34 +18,38 @@ pub(super) struct Selection<'a> {
 
 impl Selection<'_> {
     /// The record with only the fields that are to be shown.
-    pub(super) fn of(&self, record: &Value) -> Value {
-        match record {
-            Value::Object(members) => Value::Object(self.members(members, "")),
-            other => other.clone(),
+    pub(super) fn of(&self, mut record: Value) -> Value {
+        if let Value::Object(members) = &mut record {
+            self.keep(members, &mut String::new());
         }
+        record
     }
 
-    fn members(&self, members: &Map<String, Value>, prefix: &str) -> Map<String, Value> {
-        members
-            .iter()
-            .filter_map(|(name, member)| {
-                let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-                self.value(member, &path).map(|shown| (name.clone(), shown))
-            })
-            .collect()
+    /// Takes out of `members` what is not shown; they lie at `path`.
+    fn keep(&self, members: &mut Map<String, Value>, path: &mut String) {
+        let above = path.len();
+        members.retain(|name, member| {
+            if above > 0 {
+                path.push('.');
+            }
+            path.push_str(name);
+            let shown = self.keeps(member, path);
+            path.truncate(above);
+            shown
+        });
     }
 
-    fn value(&self, value: &Value, path: &str) -> Option<Value> {
+    fn keeps(&self, value: &mut Value, path: &mut String) -> bool {
         match value {
             Value::Object(inner) if !inner.is_empty() => {
-                let shown = self.members(inner, path);
-                (!shown.is_empty()).then_some(Value::Object(shown))
+                self.keep(inner, path);
+                !inner.is_empty()
             }
             Value::Array(items) if items.iter().any(Value::is_object) => {
-                let shown: Vec<_> = items.iter().filter_map(|item| self.value(item, path)).collect();
-                (!shown.is_empty()).then_some(Value::Array(shown))
+                items.retain_mut(|item| self.keeps(item, path));
+                !items.is_empty()
             }
-            leaf => self.shows(path).then(|| leaf.clone()),
+            _ => self.shows(path),
         }
     }
 
@@ -69,6 +73,6 @@ impl Selection<'_> {
 }
 
 /// Whether `path` is `name` or lies below it.
-fn within(path: &str, name: &str) -> bool {
+pub(super) fn within(path: &str, name: &str) -> bool {
     path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -83,6 +83,24 @@ impl Cluster {
         if !is_svm_name(&blueprint.svm) {
             return Err(BlueprintError::SvmName(blueprint.svm.clone()));
         }
+        let mut cluster = Self::boot_hardware(blueprint, true);
+        let svm = cluster.boot_svm(&blueprint.svm, &blueprint.default_export_clients)?;
+        cluster.boot_management(blueprint)?;
+        cluster.boot_lifs(svm, blueprint)?;
+        Ok(cluster)
+    }
+
+    /// Builds the array without an SVM, and perhaps without aggregates.
+    ///
+    /// # Errors
+    /// [`BlueprintError`] for a management address that no LIF can have.
+    pub fn boot_bare(blueprint: &Blueprint, aggregates: bool) -> Result<Self, BlueprintError> {
+        let mut cluster = Self::boot_hardware(blueprint, aggregates);
+        cluster.boot_management(blueprint)?;
+        Ok(cluster)
+    }
+
+    fn boot_hardware(blueprint: &Blueprint, aggregates: bool) -> Self {
         let mut cluster = Self { now: blueprint.now, ..Self::default() };
         cluster.mint.edit().seed(blueprint.seed);
         *cluster.about.edit() = About {
@@ -93,7 +111,7 @@ impl Cluster {
         };
         *cluster.last_msid.edit() = FIRST_MSID;
         cluster.boot_nodes();
-        let owners: Vec<_> = cluster.nodes.keys().copied().collect();
+        let owners = cluster.nodes.keys().copied().filter(|_| aggregates).collect::<Vec<_>>();
         for ((name, media), node) in [("aggr1", Media::Ssd), ("aggr2", Media::Hdd)].into_iter().zip(owners) {
             let id = AggregateId(cluster.mint.uuid());
             let aggregate = Aggregate { id, name: name.into(), node, media, size: AGGREGATE_SIZE };
@@ -104,9 +122,12 @@ impl Cluster {
         cluster.create_builtin_schedules();
         cluster.create_builtin_qos_policies();
         cluster.boot_snapshot_policies();
-        let svm = cluster.boot_svm(&blueprint.svm, &blueprint.default_export_clients)?;
-        cluster.boot_lifs(svm, blueprint)?;
-        Ok(cluster)
+        cluster
+    }
+
+    fn boot_management(&mut self, blueprint: &Blueprint) -> Result<(), BlueprintError> {
+        let management = LifBlueprint { address: blueprint.management, node: None };
+        self.boot_lif(None, "cluster_mgmt".into(), &management, "default-management")
     }
 
     fn boot_nodes(&mut self) {
@@ -193,8 +214,6 @@ impl Cluster {
     }
 
     fn boot_lifs(&mut self, svm: SvmId, blueprint: &Blueprint) -> Result<(), BlueprintError> {
-        let management = LifBlueprint { address: blueprint.management, node: None };
-        self.boot_lif(None, "cluster_mgmt".into(), &management, "default-management")?;
         for (number, lif) in (1..).zip(&blueprint.nfs) {
             self.boot_lif(Some(svm), format!("lif_nfs_{number}"), lif, "default-data-files")?;
         }

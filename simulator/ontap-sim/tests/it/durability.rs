@@ -203,6 +203,71 @@ async fn what_was_answered_survives_kill_9_under_the_same_identifiers_and_nothin
     }
 }
 
+fn client_authority() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "clients");
+    authority.self_signed(&key).unwrap().pem()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_go_on_trusting_and_accounts_logging_in_after_kill_9_and_nobody_else_reads_them() {
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    let first = Array::start(&data);
+    let role = json!({ "name": "watcher",
+        "privileges": [{ "path": "/api/storage/volumes", "access": "readonly" }] });
+    let account = json!({ "name": "ops", "role": "watcher", "password": "Secret-word1",
+        "applications": [{ "application": "http", "authentication_methods": ["password"] }] });
+    let authority = json!({ "type": "client_ca", "public_certificate": client_authority() });
+    for (path, body) in [("roles", role), ("accounts", account), ("certificates", authority)] {
+        let made = first.call(Method::POST, &format!("/api/security/{path}"), body).await.unwrap();
+        assert_eq!(made.0, 201, "{}", made.1);
+    }
+    let trusting = first.client.clone();
+    first.kill();
+    let second = Array::start(&data);
+    let get = async |password: &str, path: &str| {
+        let url = format!("https://{}/api/{path}", second.address);
+        let response = trusting.get(url).basic_auth("ops", Some(password)).send().await;
+        response.expect("the first life's authority is trusted").status().as_u16()
+    };
+    assert_eq!(get("Secret-word1", "storage/volumes").await, 200);
+    assert_eq!(get("Secret-word1", "svm/svms").await, 403);
+    assert_eq!(get("Secret-word2", "storage/volumes").await, 401);
+    let kept = second.call(Method::GET, "/api/security/certificates?type=client_ca", Value::Null).await;
+    assert_eq!(kept.unwrap().1["num_records"], 1);
+    second.kill();
+    for file in ["state.redb", "authority.pem"] {
+        let path = data.join(file);
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+        let bytes = std::fs::read(path).unwrap();
+        assert!(!bytes.windows(12).any(|window| window == b"Secret-word1"), "{file} has a password in clear");
+    }
+}
+
+#[tokio::test]
+async fn an_authority_that_is_not_what_was_kept_is_refused_with_file_and_cure() {
+    let place = tempfile::tempdir().unwrap();
+    Bench::with(kept_in(place.path())).await.sim.stop().await;
+    let file = place.path().join("authority.pem");
+    let kept = std::fs::read_to_string(&file).unwrap();
+    let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let certificate = kept.split("-----BEGIN PRIVATE KEY").next().unwrap();
+    for (damaged, reason) in [
+        ("nothing".to_owned(), "no private key"),
+        (other.clone(), "no certificate"),
+        (format!("{certificate}{other}"), "not that of its certificate"),
+    ] {
+        std::fs::write(&file, damaged).unwrap();
+        let error = OntapSim::start(kept_in(place.path())).await.unwrap_err().to_string();
+        assert!(error.contains("authority.pem") && error.contains(reason), "{error}");
+        assert!(error.contains("copy"), "{error}");
+    }
+}
+
 fn kept_in(data: &Path) -> Configuration {
     Configuration { data_dir: Some(data.to_owned()), ..configuration() }
 }

@@ -9,6 +9,7 @@ mod administration;
 mod api_levers;
 mod consistency;
 mod control_docs;
+mod declared;
 mod documented;
 mod durability;
 mod levers;

@@ -49,6 +49,7 @@ pub(crate) fn configuration() -> Configuration {
         data_dir: None,
         ssh: None,
         ssh_keys: None,
+        declaration: None,
     }
 }
 

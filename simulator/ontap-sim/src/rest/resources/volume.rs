@@ -61,7 +61,7 @@ pub(super) const VOLUMES: Resource = Resource {
 fn volumes<'c>(cluster: &'c Cluster, scope: &'c Scope<'_>) -> Records<'c> {
     let rows = scope.rows(cluster, &cluster.volumes, VolumeId, VolumeTag::Named, VolumeTag::Of);
     let wanted = |volume: &&Volume| scope.admits("uuid", volume.id) && scope.admits("name", &volume.name);
-    Box::new(rows.filter(wanted).map(|volume| record(cluster, volume)))
+    Box::new(rows.filter(wanted).map(|volume| record(cluster, volume, scope)))
 }
 
 fn create(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<Vec<String>, Refusal> {

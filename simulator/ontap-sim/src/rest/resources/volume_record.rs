@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::resource::Scope;
 use super::volume_body::{permissions_number, style_name};
 use super::{svm_reference, time};
 use crate::state::snapshot::SnapshotTag;
@@ -122,14 +123,9 @@ pub(super) const READABLE: &[&str] = &[
     "tiering.policy",
 ];
 
-pub(super) fn record(cluster: &Cluster, volume: &Volume) -> Value {
+/// The record, as far as the call `scope` can show or ask about it.
+pub(super) fn record(cluster: &Cluster, volume: &Volume, scope: &Scope<'_>) -> Value {
     let features = &volume.features;
-    let policy = cluster.policies.get(&volume.policy);
-    let snapshots = cluster.snapshots.count(&SnapshotTag::Of(volume.id));
-    let snapshot_policy = cluster.find_snapshot_policy(volume.svm, &volume.snapshot_policy);
-    let parent = junction_parent(cluster, volume);
-    // A volume that is offline tells little.
-    let honored = volume.online.then_some(true);
     let mut record = json!({
         "uuid": volume.id.to_string(),
         "name": volume.name,
@@ -138,91 +134,131 @@ pub(super) fn record(cluster: &Cluster, volume: &Volume) -> Value {
         "type": if volume.kind == Kind::ReadWrite { "rw" } else { "dp" },
         "state": if volume.online { "online" } else { "offline" },
         "size": volume.size,
-        "language": "c.utf_8",
-        "comment": volume.comment,
-        "create_time": time(volume.created),
-        "is_svm_root": volume.is_svm_root,
-        "msid": volume.msid,
-        "_tags": if features.tags.is_empty() { Value::Null } else { json!(features.tags) },
-        "access_time_enabled": features.access_time,
-        "aggregates": aggregates(cluster, volume),
-        "nas": {
-            "path": volume.junction,
-            "junction_parent": parent.map(|parent| json!({ "name": parent.name, "uuid": parent.id.to_string() })),
-            "security_style": style_name(volume.security_style),
-            "unix_permissions": permissions_number(volume.mode),
-            "uid": volume.uid,
-            "gid": volume.gid,
-            "export_policy": policy.map(|policy| json!({ "name": policy.name, "id": policy.id })),
-        },
-        "guarantee": {
-            "type": match volume.guarantee { Guarantee::None => "none", Guarantee::Volume => "volume" },
-            "honored": honored,
-        },
-        "snapshot_policy": {
-            "name": volume.snapshot_policy,
-            "uuid": snapshot_policy.map(|policy| policy.id.to_string()),
-        },
-        "snapshot_count": snapshots,
-        "snapshot_directory_access_enabled": volume.snapshot_directory,
-        "snapshot_locking_enabled": false,
-        "space": space(cluster, volume),
-        "tiering": { "policy": volume.tiering, "min_cooling_days": features.cooling_days },
-        "error_state": { "is_inconsistent": false, "has_bad_blocks": false },
-        "clone": clone(cluster, volume),
-        "encryption": encryption(volume),
-        "cloud_retrieval_policy": "default",
-        "flexcache_endpoint_type": "none",
-        "snapmirror": { "is_protected": false },
-        "snaplock": { "type": "non_snaplock" },
     });
-    let more = more(cluster, volume);
-    if let (Some(record), Value::Object(more)) = (record.as_object_mut(), more) {
-        record.extend(more);
-    }
+    let Some(members) = record.as_object_mut() else { return record };
+    let mut put = |name: &str, part: &dyn Fn() -> Value| {
+        if scope.needs(name) {
+            members.insert(name.to_owned(), part());
+        }
+    };
+    put("language", &|| "c.utf_8".into());
+    put("comment", &|| volume.comment.as_str().into());
+    put("create_time", &|| time(volume.created).into());
+    put("is_svm_root", &|| volume.is_svm_root.into());
+    put("msid", &|| volume.msid.into());
+    put("_tags", &|| if features.tags.is_empty() { Value::Null } else { json!(features.tags) });
+    put("access_time_enabled", &|| features.access_time.into());
+    put("aggregates", &|| aggregates(cluster, volume));
+    put("nas", &|| nas(cluster, volume, scope));
+    put("guarantee", &|| guarantee(volume));
+    put("snapshot_policy", &|| {
+        let policy = cluster.find_snapshot_policy(volume.svm, &volume.snapshot_policy);
+        json!({ "name": volume.snapshot_policy, "uuid": policy.map(|policy| policy.id.to_string()) })
+    });
+    put("snapshot_count", &|| cluster.snapshots.count(&SnapshotTag::Of(volume.id)).into());
+    put("snapshot_directory_access_enabled", &|| volume.snapshot_directory.into());
+    put("snapshot_locking_enabled", &|| false.into());
+    put("space", &|| space(cluster, volume, scope));
+    put("tiering", &|| json!({ "policy": volume.tiering, "min_cooling_days": features.cooling_days }));
+    put("error_state", &|| json!({ "is_inconsistent": false, "has_bad_blocks": false }));
+    put("clone", &|| clone(cluster, volume));
+    put("encryption", &|| encryption(volume));
+    put("cloud_retrieval_policy", &|| "default".into());
+    put("flexcache_endpoint_type", &|| "none".into());
+    put("snapmirror", &|| json!({ "is_protected": false }));
+    put("snaplock", &|| json!({ "type": "non_snaplock" }));
+    put_more(cluster, volume, &mut put);
     record
 }
 
 /// What clients ask for seldom.
-fn more(cluster: &Cluster, volume: &Volume) -> Value {
+fn put_more(cluster: &Cluster, volume: &Volume, put: &mut dyn FnMut(&str, &dyn Fn() -> Value)) {
     let features = &volume.features;
     let on = |on: bool| if on { "on" } else { "off" };
-    let (autosize, efficiency) = (&features.autosize, &features.efficiency);
-    let moved = volume.moved_to.map(|aggregate| {
-        json!({
-            "state": "success",
-            "percent_complete": 100,
-            "destination_aggregate": aggregate_reference(cluster, aggregate),
-        })
+    put("autosize", &|| autosize(volume));
+    put("efficiency", &|| efficiency(volume));
+    put("analytics", &|| json!({ "state": on(features.analytics) }));
+    put("activity_tracking", &|| json!({ "state": on(features.activity_tracking) }));
+    put("constituents", &|| constituents(cluster, volume));
+    put("files", &|| {
+        let files = features.files_maximum.unwrap_or(volume.size / BYTES_PER_INODE);
+        json!({ "maximum": files, "used": cluster.files_in_volume(volume.id) })
     });
-    let files = features.files_maximum.unwrap_or(volume.size / BYTES_PER_INODE);
+    put("movement", &|| {
+        let moved = volume.moved_to.map(|aggregate| {
+            json!({
+                "state": "success",
+                "percent_complete": 100,
+                "destination_aggregate": aggregate_reference(cluster, aggregate),
+            })
+        });
+        moved.into()
+    });
+    put("qos", &|| features.qos_policy.as_ref().map(|name| json!({ "policy": { "name": name } })).into());
+    put("quota", &|| json!({ "state": on(features.quota), "enabled": features.quota }));
+}
+
+fn autosize(volume: &Volume) -> Value {
+    let autosize = &volume.features.autosize;
     json!({
-        "autosize": {
-            "mode": autosize.mode,
-            "minimum": autosize.minimum.unwrap_or(volume.size),
-            "maximum": autosize.maximum.unwrap_or(volume.size.saturating_add(volume.size / 5)),
-            "grow_threshold": autosize.grow_threshold,
-            "shrink_threshold": autosize.shrink_threshold,
-        },
-        "efficiency": {
-            "state": if efficiency.enabled { "enabled" } else { "disabled" },
-            "compression": efficiency.compression,
-            "compaction": efficiency.compaction,
-            "dedupe": efficiency.dedupe,
-            "cross_volume_dedupe": efficiency.cross_volume_dedupe,
-            "policy": { "name": efficiency.policy },
-        },
-        "analytics": { "state": on(features.analytics) },
-        "activity_tracking": { "state": on(features.activity_tracking) },
-        "constituents": constituents(cluster, volume),
-        "files": { "maximum": files, "used": cluster.files_in_volume(volume.id) },
-        "movement": moved,
-        "qos": features.qos_policy.as_ref().map(|name| json!({ "policy": { "name": name } })),
-        "quota": { "state": on(features.quota), "enabled": features.quota },
+        "mode": autosize.mode,
+        "minimum": autosize.minimum.unwrap_or(volume.size),
+        "maximum": autosize.maximum.unwrap_or(volume.size.saturating_add(volume.size / 5)),
+        "grow_threshold": autosize.grow_threshold,
+        "shrink_threshold": autosize.shrink_threshold,
     })
 }
 
-fn space(cluster: &Cluster, volume: &Volume) -> Value {
+fn efficiency(volume: &Volume) -> Value {
+    let efficiency = &volume.features.efficiency;
+    json!({
+        "state": if efficiency.enabled { "enabled" } else { "disabled" },
+        "compression": efficiency.compression,
+        "compaction": efficiency.compaction,
+        "dedupe": efficiency.dedupe,
+        "cross_volume_dedupe": efficiency.cross_volume_dedupe,
+        "policy": { "name": efficiency.policy },
+    })
+}
+
+/// A volume that is offline tells little.
+fn guarantee(volume: &Volume) -> Value {
+    json!({
+        "type": match volume.guarantee { Guarantee::None => "none", Guarantee::Volume => "volume" },
+        "honored": volume.online.then_some(true),
+    })
+}
+
+fn nas(cluster: &Cluster, volume: &Volume, scope: &Scope<'_>) -> Value {
+    let policy = cluster.policies.get(&volume.policy);
+    let policy = policy.map(|policy| json!({ "name": policy.name, "id": policy.id }));
+    // The other parts cost alike: whoever asks for one of them gets them made together.
+    if ![
+        "nas.path",
+        "nas.junction_parent",
+        "nas.security_style",
+        "nas.unix_permissions",
+        "nas.uid",
+        "nas.gid",
+    ]
+    .iter()
+    .any(|part| scope.needs(part))
+    {
+        return json!({ "export_policy": policy });
+    }
+    let parent = junction_parent(cluster, volume);
+    json!({
+        "path": volume.junction,
+        "junction_parent": parent.map(|parent| json!({ "name": parent.name, "uuid": parent.id.to_string() })),
+        "security_style": style_name(volume.security_style),
+        "unix_permissions": permissions_number(volume.mode),
+        "uid": volume.uid,
+        "gid": volume.gid,
+        "export_policy": policy,
+    })
+}
+
+fn space(cluster: &Cluster, volume: &Volume, scope: &Scope<'_>) -> Value {
     let features = &volume.features;
     let used = cluster.used_by_volume(volume.id);
     let capacity = volume.capacity();
@@ -231,6 +267,25 @@ fn space(cluster: &Cluster, volume: &Volume) -> Value {
     // Snapshots that outgrow their reserve take from what files could have.
     let taken = used.saturating_add(in_snapshots.saturating_sub(reserve));
     let available = capacity.saturating_sub(taken);
+    let snapshot = || {
+        json!({
+            "reserve_percent": volume.snapshot_reserve,
+            "reserve_size": reserve,
+            "reserve_available": reserve.saturating_sub(in_snapshots),
+            "space_used_percent": percent(in_snapshots, reserve),
+            "used": in_snapshots,
+            "autodelete_enabled": features.autodelete,
+            "autodelete": { "enabled": features.autodelete },
+        })
+    };
+    let logical = || {
+        json!({
+            "enforcement": features.logical_enforcement,
+            "reporting": features.logical_reporting,
+            "used": used,
+            "available": available,
+        })
+    };
     json!({
         "size": volume.size,
         "used": taken,
@@ -243,21 +298,8 @@ fn space(cluster: &Cluster, volume: &Volume) -> Value {
         "filesystem_size": volume.size,
         "fractional_reserve": features.fractional_reserve,
         "large_size_enabled": false,
-        "snapshot": {
-            "reserve_percent": volume.snapshot_reserve,
-            "reserve_size": reserve,
-            "reserve_available": reserve.saturating_sub(in_snapshots),
-            "space_used_percent": percent(in_snapshots, reserve),
-            "used": in_snapshots,
-            "autodelete_enabled": features.autodelete,
-            "autodelete": { "enabled": features.autodelete },
-        },
-        "logical_space": {
-            "enforcement": features.logical_enforcement,
-            "reporting": features.logical_reporting,
-            "used": used,
-            "available": available,
-        },
+        "snapshot": scope.needs("space.snapshot").then(snapshot),
+        "logical_space": scope.needs("space.logical_space").then(logical),
     })
 }
 
