@@ -7,11 +7,13 @@ mod bench;
 mod chores;
 mod command;
 mod fuzz;
+mod image;
 mod packages;
 mod report;
 mod strangers;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -79,6 +81,18 @@ enum Chore {
         #[arg(long)]
         yes: bool,
     },
+    /// A container image of one simulator, without a daemon: an archive for `docker load`
+    Image {
+        /// Which
+        #[arg(value_parser = ["ontap-sim", "solidfire-sim"])]
+        program: String,
+        /// The archive (default: PROGRAM.tar in the target directory)
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Start it too, as nobody and without capabilities: by docker, and in a bare root
+        #[arg(long = "try")]
+        tried: bool,
+    },
     /// Worker nodes by hand: `vm image`, `vm run -- COMMAND`
     Vm {
         /// Install missing Debian packages without asking
@@ -128,6 +142,7 @@ fn main() -> ExitCode {
             fuzz::fuzz(yes, std::time::Duration::from_secs(seconds), target.as_deref())
         }
         Chore::Strangers { yes } => strangers::strangers(yes),
+        Chore::Image { program, out, tried } => image::image(&program, out, tried),
         Chore::Vm { yes, rest } => chores::vm(yes, &rest),
     };
     match outcome {

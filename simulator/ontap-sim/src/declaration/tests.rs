@@ -54,10 +54,6 @@ fn built(text: &str) -> Result<Cluster, DeclarationError> {
     Declaration::parse(Path::new("array.yaml"), text)?.build(&blueprint())
 }
 
-fn complaint(text: &str) -> String {
-    built(text).map(drop).unwrap_err().to_string()
-}
-
 #[test]
 fn a_declaration_makes_everything_it_names_and_nothing_else() {
     let declaration = Declaration::parse(Path::new("array.yaml"), WHOLE).unwrap();
@@ -119,7 +115,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         &["line 26", "volumes[0].aggregates", "slow", "fast"],
     ),
     ("version: 9.16.1", "version: 9.16", &["line 2", "version: `9.16` is no release", "9.15.1"]),
-    ("clients: [10.0.0.0/8]", "clients: [ten]", &["line 23", "export_policies[0].rules", "ten"]),
+    ("clients: [10.0.0.0/8]", "clients: [no client]", &["line 23", "export_policies[0]", "no client"]),
     ("igroup: hosts", "igroup: guests", &["line 32", "lun_maps[0].igroup", "correct the name"]),
     ("Secret-word1", "short", &["line 13", "users[0].password", "8 characters"]),
     ("role: watcher }", "role: boss }", &["line 13", "users[0].role", "boss"]),
@@ -131,15 +127,20 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
 
 #[test]
 fn every_mistake_is_told_with_file_line_field_and_cure() {
+    let mut missed = Vec::new();
     for (right, wrong, expected) in MISTAKES {
         assert!(WHOLE.contains(right), "{right}");
-        let said = complaint(&WHOLE.replacen(right, wrong, 1));
-        assert!(said.starts_with("--config array.yaml: line "), "{said}");
-        for part in *expected {
-            assert!(said.contains(part), "`{wrong}`: `{part}` is not in: {said}");
-        }
+        let said = match built(&WHOLE.replacen(right, wrong, 1)) {
+            Ok(_) => "nothing".to_owned(),
+            Err(error) => error.to_string(),
+        };
         assert!(!said.contains("Secret-word1"), "{said}");
+        let whole = said.starts_with("--config array.yaml: line ");
+        if !whole || !expected.iter().all(|part| said.contains(part)) {
+            missed.push(format!("`{wrong}`: {expected:?} is not all in: {said}"));
+        }
     }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod durability;
 mod levers;
 mod mirror;
 mod nas;
+mod one_file;
 mod security;
 mod sequences;
 mod sessions;
