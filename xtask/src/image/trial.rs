@@ -49,9 +49,12 @@ fn in_bare_root(program: &str, binary: &Path) -> Result<()> {
     fs::set_permissions(&inside, fs::Permissions::from_mode(0o755))?;
     // What every container has (OCI runtime specification, default devices).
     let devices = root.join("dev");
-    if !devices.join("urandom").exists() {
-        fs::create_dir_all(&devices)?;
-        run(Command::new("mknod").arg("--mode=666").arg(devices.join("urandom")).args(["c", "1", "9"]))?;
+    fs::create_dir_all(&devices)?;
+    for (name, minor) in [("random", "8"), ("urandom", "9")] {
+        let device = devices.join(name);
+        if !device.exists() {
+            run(Command::new("mknod").arg("--mode=666").arg(device).args(["c", "1", minor]))?;
+        }
     }
     let script = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && root=$1 && shift && \
                   exec chroot --userspec=65534:65534 \"$root\" \"$@\"";

@@ -115,7 +115,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         &["line 26", "volumes[0].aggregates", "slow", "fast"],
     ),
     ("version: 9.16.1", "version: 9.16", &["line 2", "version: `9.16` is no release", "9.15.1"]),
-    ("clients: [10.0.0.0/8]", "clients: [no client]", &["line 23", "export_policies[0]", "no client"]),
+    ("clients: [10.0.0.0/8]", "clients: [no client]", &["line 21", "export_policies[0]", "no client"]),
     ("igroup: hosts", "igroup: guests", &["line 32", "lun_maps[0].igroup", "correct the name"]),
     ("Secret-word1", "short", &["line 13", "users[0].password", "8 characters"]),
     ("role: watcher }", "role: boss }", &["line 13", "users[0].role", "boss"]),

@@ -35,10 +35,15 @@ fn alone_in_a_root_of_its_own_it_serves_as_nobody() {
     std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::copy(PROGRAM, root.path().join("ontap-sim")).unwrap();
     // What every container has (OCI runtime specification, default devices).
-    let random = root.path().join("dev/urandom");
     std::fs::create_dir(root.path().join("dev")).unwrap();
-    let made = Command::new("mknod").arg("--mode=666").arg(&random).args(["c", "1", "9"]).status().unwrap();
-    assert!(made.success() && std::fs::File::open(&random).is_ok(), "no device can be made here");
+    for (name, minor) in [("random", "8"), ("urandom", "9")] {
+        let device = root.path().join("dev").join(name);
+        let made = Command::new("mknod").arg("--mode=666").arg(&device).args(["c", "1", minor]).status();
+        assert!(
+            made.unwrap().success() && std::fs::File::open(&device).is_ok(),
+            "no device can be made here"
+        );
+    }
     let mut child = Command::new("chroot")
         .arg("--userspec=65534:65534")
         .arg(root.path())
