@@ -8,7 +8,7 @@ use clap::Parser as _;
 use integration::bare::{self, node, script};
 use serde_json::{Map, Value};
 use solidfire_sim::state::{
-    Access, AccountId, ChapSecret, LogicalBlock, NewAccount, NewVolume, QosPatch, Reply, Request,
+    Access, AccountId, ChapSecret, LogicalBlock, NewAccount, NewVolume, QosChoice, QosPatch, Reply, Request,
     SecretChoice, VolumeId, VolumeUsage,
 };
 use solidfire_sim::{Arguments, Running, start};
@@ -65,7 +65,11 @@ impl Cluster {
             size: 1_000_000_000,
             block: LogicalBlock::Emulated512,
             access: Access::ReadWrite,
-            qos: QosPatch { min_iops: Some(min), max_iops: Some(max), burst_iops: Some(burst) },
+            qos: QosChoice::Own(QosPatch {
+                min_iops: Some(min),
+                max_iops: Some(max),
+                burst_iops: Some(burst),
+            }),
             attributes: Map::new(),
         };
         match self.running.cluster().call(Request::CreateVolume(volume))? {

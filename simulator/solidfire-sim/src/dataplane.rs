@@ -1,13 +1,14 @@
 //! The iSCSI side: one target per volume on the SVIP, LUN 0, CHAP by account; no ALUA. Every volume
 //! has a governor that keeps its QoS and counts what it does.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use blockstore::{BlockError, PowerCut, Volume};
+use blockstore::{BlockError, PowerCut, Snapshot, Volume};
 use iscsi_target::{
     Auth, AuthPolicy, BlockSize, ChapSecret, Governor, Identity, IscsiServer, Lun, PortalFault, SessionInfo,
     Target, Transfer, Visibility,
@@ -15,7 +16,9 @@ use iscsi_target::{
 use parking_lot::Mutex;
 
 use crate::pace::{ClusterPace, VolumePace};
-use crate::state::{DataPlaneChange, DataPlaneView, Export, LogicalBlock, Login, Qos, VolumeId};
+use crate::state::{
+    DataPlaneChange, DataPlaneView, Export, LogicalBlock, Login, Qos, SnapshotId, Source, VolumeId,
+};
 use crate::traffic::{Counter, Traffic};
 
 /// The volumes' content and the server that shows it.
@@ -24,6 +27,7 @@ pub struct DataPlane {
     server: IscsiServer,
     svip: SocketAddr,
     contents: Mutex<BTreeMap<VolumeId, Content>>,
+    snapshots: Mutex<BTreeMap<SnapshotId, Snapshot>>,
     /// Whether volumes keep in mind what is not flushed.
     armed: AtomicBool,
     all: Arc<Everything>,
@@ -75,7 +79,14 @@ impl DataPlane {
         let now = Instant::now();
         let all =
             Everything { pace: ClusterPace::new(iops, now), iops, counter: Mutex::new(Counter::new(now)) };
-        Self { server, svip, contents: Mutex::default(), armed: AtomicBool::new(false), all: Arc::new(all) }
+        Self {
+            server,
+            svip,
+            contents: Mutex::default(),
+            snapshots: Mutex::default(),
+            armed: AtomicBool::new(false),
+            all: Arc::new(all),
+        }
     }
 
     /// Carries out one change. When this returns, initiators see it.
@@ -91,6 +102,44 @@ impl DataPlane {
             DataPlaneChange::Discard(volume) => {
                 self.contents.lock().remove(&volume);
             }
+            DataPlaneChange::Keep { snapshot, source } => {
+                if let Some(kept) = self.find_source(source) {
+                    self.snapshots.lock().insert(snapshot, kept);
+                }
+            }
+            DataPlaneChange::Drop(snapshot) => {
+                self.snapshots.lock().remove(&snapshot);
+            }
+            DataPlaneChange::Fill { volume, source } => {
+                if let Some(content) = self.find_source(source) {
+                    self.fill(volume, &content);
+                }
+            }
+        }
+    }
+
+    /// What a source holds at this moment.
+    fn find_source(&self, source: Source) -> Option<Snapshot> {
+        match source {
+            Source::Volume(volume) => self.find_content(volume).map(|content| content.snapshot()),
+            Source::Snapshot(snapshot) => self.snapshots.lock().get(&snapshot).cloned(),
+        }
+    }
+
+    /// The next publication shows the volume with this content.
+    fn fill(&self, volume: VolumeId, content: &Snapshot) {
+        let filled = content.to_volume();
+        if self.armed.load(Ordering::Acquire) {
+            filled.arm_power_cut();
+        }
+        let mut contents = self.contents.lock();
+        match contents.entry(volume) {
+            Entry::Occupied(mut entry) => entry.get_mut().volume = filled,
+            Entry::Vacant(entry) => {
+                // Name and rates come with the publication.
+                let hand = Arc::new(Hand::new(self.all.clone(), Qos::DEFAULT));
+                entry.insert(Content { volume: filled, iqn: String::new(), hand });
+            }
         }
     }
 
@@ -102,6 +151,7 @@ impl DataPlane {
                 iqn: export.names.iqn.clone(),
                 hand: Arc::new(Hand::new(self.all.clone(), export.qos)),
             });
+            content.iqn.clone_from(&export.names.iqn);
             (content.volume.clone(), content.hand.clone())
         };
         hand.own.lock().0.change(export.qos, Instant::now());
@@ -195,6 +245,7 @@ fn target(export: Export, volume: Volume, governor: Arc<dyn Governor>, svip: Soc
             user: username,
         },
     };
+    let initiators = export.open_to.into_iter().map(|name| (name, Auth::Open)).collect();
     let eui = export.names.eui;
     let lun = Lun {
         number: 0,
@@ -222,7 +273,7 @@ fn target(export: Export, volume: Volume, governor: Arc<dyn Governor>, svip: Soc
         iqn: export.names.iqn,
         alias: None,
         portals: vec![svip],
-        auth: AuthPolicy { default, initiators: BTreeMap::new() },
+        auth: AuthPolicy { default, initiators },
         luns: vec![lun],
     }
 }
@@ -256,6 +307,7 @@ mod tests {
             block: LogicalBlock::Native4096,
             read_only: false,
             qos: Qos::DEFAULT,
+            open_to: BTreeSet::new(),
             login: Login::Chap {
                 username: "tenant".into(),
                 initiator_secret: Secret::parse("i", "initiator-sec").unwrap(),

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
 use solidfire_sim::state::{
     Access, AccountId, AccountPatch, AccountRecord, AccountStatus, ApiError, ChapSecret, DataPlaneChange,
-    DataPlaneView, Export, LogicalBlock, Login, NewAccount, NewVolume, Outcome, Page, QosPatch, Reply,
-    Request, SecretChoice, State, Volume, VolumeFilter, VolumeId, VolumePatch,
+    DataPlaneView, Export, LogicalBlock, Login, NewAccount, NewVolume, Outcome, Page, QosChoice, QosPatch,
+    Reply, Request, SecretChoice, State, Volume, VolumeFilter, VolumeId, VolumePatch,
 };
 use solidfire_sim::traffic::Traffic;
 
@@ -75,7 +75,7 @@ fn new_volume(account: AccountId, name: &str) -> NewVolume {
         size: 10_000_000_000,
         block: LogicalBlock::Emulated512,
         access: Access::ReadWrite,
-        qos: QosPatch::default(),
+        qos: QosChoice::default(),
         attributes: Map::new(),
     }
 }
@@ -88,7 +88,15 @@ fn create_volume(state: &mut State, account: AccountId, name: &str) -> Volume {
 }
 
 fn patch(id: VolumeId) -> VolumePatch {
-    VolumePatch { id, account: None, size: None, access: None, qos: QosPatch::default(), attributes: None }
+    VolumePatch {
+        id,
+        account: None,
+        size: None,
+        access: None,
+        qos: QosChoice::default(),
+        leave_policy: false,
+        attributes: None,
+    }
 }
 
 fn account_patch(id: AccountId) -> AccountPatch {
@@ -246,7 +254,7 @@ fn a_new_volume_is_published_with_its_owners_credentials() {
 fn a_refused_creation_uses_up_no_id() {
     let mut state = cluster();
     let account = add_account(&mut state, "tenant").account.id;
-    let bad_qos = QosPatch { min_iops: Some(1), ..QosPatch::default() };
+    let bad_qos = QosChoice::Own(QosPatch { min_iops: Some(1), ..QosPatch::default() });
     for bad in [
         NewVolume { name: "a_b".into(), ..new_volume(account, "v") },
         NewVolume { size: 1, ..new_volume(account, "v") },
@@ -294,7 +302,7 @@ fn a_refused_change_leaves_no_part_of_it_behind() {
     let before = create_volume(&mut state, account, "v");
     let half_good = VolumePatch {
         size: Some(20_000_000_000),
-        qos: QosPatch { min_iops: Some(1), ..QosPatch::default() },
+        qos: QosChoice::Own(QosPatch { min_iops: Some(1), ..QosPatch::default() }),
         ..patch(before.id)
     };
     refusal(&mut state, Request::ModifyVolume(half_good));

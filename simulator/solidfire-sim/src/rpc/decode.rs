@@ -2,13 +2,21 @@
 
 use crate::state::{
     Access, AccountId, AccountPatch, AccountStatus, ApiError, ChapSecret, HardwareKind, LogicalBlock,
-    NewAccount, NewVolume, Page, QosPatch, Request, SecretChoice, VolumeFilter, VolumeId, VolumePatch,
+    NewAccount, NewVolume, Page, PolicyId, QosChoice, QosPatch, Request, SecretChoice, VolumeFilter,
+    VolumeId, VolumePatch,
 };
 
 use super::params::Params;
+use super::{access_groups, protection};
 
 /// What `method` asks with `params`.
 pub(super) fn decode(method: &str, params: &mut Params) -> Result<Request, ApiError> {
+    if let Some(request) = protection::decode(method, params)? {
+        return Ok(request);
+    }
+    if let Some(request) = access_groups::decode(method, params)? {
+        return Ok(Request::Access(request));
+    }
     Ok(match method {
         "GetAPI" => Request::GetApi,
         "GetClusterInfo" => Request::GetClusterInfo,
@@ -45,7 +53,7 @@ fn account_id(params: &mut Params) -> Result<AccountId, ApiError> {
     params.require_integer("accountID").map(AccountId)
 }
 
-fn volume_id(params: &mut Params) -> Result<VolumeId, ApiError> {
+pub(super) fn volume_id(params: &mut Params) -> Result<VolumeId, ApiError> {
     params.require_integer("volumeID").map(VolumeId)
 }
 
@@ -59,7 +67,7 @@ fn hardware_kind(params: &mut Params) -> Result<HardwareKind, ApiError> {
 }
 
 /// `limit`; 0 is what a client sends that left the field at its zero value, and means no limit.
-fn limit(params: &mut Params) -> Result<Option<usize>, ApiError> {
+pub(super) fn limit(params: &mut Params) -> Result<Option<usize>, ApiError> {
     let limit = params.find_integer("limit")?.filter(|limit| *limit != 0);
     limit
         .map(|limit| {
@@ -116,7 +124,7 @@ fn account_patch(params: &mut Params) -> Result<AccountPatch, ApiError> {
     })
 }
 
-fn access(params: &mut Params) -> Result<Option<Access>, ApiError> {
+pub(super) fn access(params: &mut Params) -> Result<Option<Access>, ApiError> {
     Ok(Some(match params.find_text("access")?.as_deref() {
         None | Some("") => return Ok(None),
         Some("readWrite") => Access::ReadWrite,
@@ -131,13 +139,18 @@ fn access(params: &mut Params) -> Result<Option<Access>, ApiError> {
     }))
 }
 
-fn qos(params: &mut Params) -> Result<QosPatch, ApiError> {
-    let mut qos = params.find_nested("qos")?;
-    // No policy can have been created, so the only true answer to one is that it does not exist.
-    params.find_flag("associateWithQoSPolicy")?;
-    if let Some(policy) = params.find_integer("qosPolicyID")? {
-        return Err(ApiError::QosPolicyDoesNotExist(policy));
+/// Rates, or the policy that gives them. Both at once contradict each other.
+pub(super) fn qos(params: &mut Params) -> Result<QosChoice, ApiError> {
+    let patch = qos_patch(params)?;
+    match params.find_integer("qosPolicyID")? {
+        None => Ok(QosChoice::Own(patch)),
+        Some(policy) if patch == QosPatch::default() => Ok(QosChoice::Policy(PolicyId(policy))),
+        Some(_) => Err(ApiError::InvalidParameter { reason: "give qos or qosPolicyID, not both".into() }),
     }
+}
+
+pub(super) fn qos_patch(params: &mut Params) -> Result<QosPatch, ApiError> {
+    let mut qos = params.find_nested("qos")?;
     Ok(QosPatch {
         min_iops: qos.find_integer("minIOPS")?,
         max_iops: qos.find_integer("maxIOPS")?,
@@ -146,6 +159,8 @@ fn qos(params: &mut Params) -> Result<QosPatch, ApiError> {
 }
 
 fn new_volume(params: &mut Params) -> Result<NewVolume, ApiError> {
+    // Of a policy that is given; without one it has nothing to say.
+    params.find_flag("associateWithQoSPolicy")?;
     let emulate_512 = params.find_flag("enable512e")?.unwrap_or(false);
     Ok(NewVolume {
         name: params.require_text("name")?,
@@ -165,6 +180,7 @@ fn volume_patch(params: &mut Params) -> Result<VolumePatch, ApiError> {
         size: params.find_integer("totalSize")?,
         access: access(params)?,
         qos: qos(params)?,
+        leave_policy: params.find_flag("associateWithQoSPolicy")? == Some(false),
         attributes: params.find_object("attributes")?,
     })
 }

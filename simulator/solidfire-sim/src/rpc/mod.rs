@@ -2,8 +2,10 @@
 //! It takes what clients really send: any `Content-Type`, an `id` of any type or none, a trailing slash.
 //! API-level refusals travel with HTTP 200, because clients stop reading at any other status.
 
+mod access_groups;
 mod decode;
 mod params;
+mod protection;
 mod render;
 mod version;
 
@@ -209,7 +211,7 @@ mod tests {
     use crate::state::State;
 
     /// Every method the cluster has, and one it has not.
-    const METHODS: [&str; 24] = [
+    const METHODS: [&str; 56] = [
         "GetAPI",
         "GetClusterInfo",
         "GetClusterVersionInfo",
@@ -233,9 +235,41 @@ mod tests {
         "ListDeletedVolumes",
         "ListVolumesForAccount",
         "GetVolumeStats",
+        "CreateQoSPolicy",
+        "GetQoSPolicy",
+        "ListQoSPolicies",
+        "ModifyQoSPolicy",
+        "DeleteQoSPolicy",
+        "CreateSnapshot",
+        "ListSnapshots",
+        "ModifySnapshot",
+        "DeleteSnapshot",
+        "RollbackToSnapshot",
+        "CreateGroupSnapshot",
+        "ListGroupSnapshots",
+        "ModifyGroupSnapshot",
+        "DeleteGroupSnapshot",
+        "RollbackToGroupSnapshot",
         "CloneVolume",
+        "CopyVolume",
+        "GetAsyncResult",
+        "CreateVolumeAccessGroup",
+        "ListVolumeAccessGroups",
+        "ModifyVolumeAccessGroup",
+        "DeleteVolumeAccessGroup",
+        "AddVolumesToVolumeAccessGroup",
+        "RemoveVolumesFromVolumeAccessGroup",
+        "AddInitiatorsToVolumeAccessGroup",
+        "RemoveInitiatorsFromVolumeAccessGroup",
+        "GetVolumeAccessGroupLunAssignments",
+        "ModifyVolumeAccessGroupLunAssignments",
+        "CreateInitiators",
+        "ListInitiators",
+        "ModifyInitiators",
+        "DeleteInitiators",
+        "StartClusterPairing",
     ];
-    const MEMBERS: [&str; 20] = [
+    const MEMBERS: [&str; 36] = [
         "accountID",
         "accounts",
         "access",
@@ -256,15 +290,59 @@ mod tests {
         "username",
         "volumeID",
         "volumeIDs",
+        "asyncHandle",
+        "dstVolumeID",
+        "expirationTime",
+        "groupSnapshotID",
+        "keepResult",
+        "newAccountID",
+        "newSize",
+        "retention",
+        "saveCurrentState",
+        "saveMembers",
+        "snapshotID",
+        "volumes",
+        "initiators",
+        "lunAssignments",
+        "deleteOrphanInitiators",
+        "volumeAccessGroupID",
     ];
 
-    fn api() -> Api {
+    pub(super) fn api() -> Api {
         let address = "127.0.0.1:1".parse().unwrap();
         let (events, levers) = (EventLog::new(), Levers::new());
         let server = IscsiServer::with_levers(events.clone(), levers.clone());
         let state = State::new("test", address, address, 1);
         let cluster = Cluster::new(state, DataPlane::new(server, address, 200_000), events, levers);
         Api { cluster: Arc::new(cluster), auth: BasicAuth::new(Vec::new()), veil: Mutex::default() }
+    }
+
+    pub(super) fn answer(api: &Api, method: &str, params: &Value) -> Value {
+        api.call_body(json!({"method": method, "params": params}).to_string().as_bytes(), &[])
+    }
+
+    /// The result of a call that is not refused.
+    pub(super) fn call(api: &Api, method: &str, params: &Value) -> Value {
+        let envelope = answer(api, method, params);
+        assert!(envelope.get("result").is_some(), "{method} {params}: {envelope}");
+        envelope["result"].clone()
+    }
+
+    /// The name of the error of a call that is.
+    pub(super) fn refused(api: &Api, method: &str, params: &Value) -> String {
+        answer(api, method, params)["error"]["name"].as_str().unwrap().to_owned()
+    }
+
+    /// A cluster with one account and volumes 1 and 2.
+    pub(super) fn cluster() -> Api {
+        let api = api();
+        call(&api, "AddAccount", &json!({"username": "tenant"}));
+        for name in ["one", "two"] {
+            let volume =
+                json!({"name": name, "accountID": 1, "totalSize": 1_000_000_000, "enable512e": true});
+            call(&api, "CreateVolume", &volume);
+        }
+        api
     }
 
     fn json_value() -> impl Strategy<Value = Value> {

@@ -76,6 +76,30 @@ impl Params {
         Ok(Some(numbers).filter(|numbers| !numbers.is_empty()))
     }
 
+    /// A list of whatever; one value alone is a list of one.
+    pub(super) fn find_values(&mut self, member: &'static str) -> Result<Option<Vec<Value>>, ApiError> {
+        match self.take(member) {
+            None => Ok(None),
+            Some(Value::Array(items)) => Ok(Some(items)),
+            Some(Value::Object(_)) => Err(wrong_type(member, "a list")),
+            Some(single) => Ok(Some(vec![single])),
+        }
+    }
+
+    /// A list of objects.
+    pub(super) fn require_objects(&mut self, member: &'static str) -> Result<Vec<Params>, ApiError> {
+        let items = match self.take(member) {
+            None => return Err(ApiError::MissingParameter { member }),
+            Some(Value::Array(items)) => items,
+            Some(_) => return Err(wrong_type(member, "a list of objects")),
+        };
+        let params = |item| match item {
+            Value::Object(map) => Ok(Params(map)),
+            _ => Err(wrong_type(member, "a list of objects")),
+        };
+        items.into_iter().map(params).collect()
+    }
+
     /// Text; numbers and booleans are taken as their JSON text.
     pub(super) fn find_text(&mut self, member: &'static str) -> Result<Option<String>, ApiError> {
         match self.take(member) {
@@ -126,7 +150,7 @@ impl Params {
     }
 }
 
-fn integer(member: &str, value: &Value) -> Result<i64, ApiError> {
+pub(super) fn integer(member: &str, value: &Value) -> Result<i64, ApiError> {
     let number = match value {
         Value::Number(number) => number.as_i64().or_else(|| number.as_f64().and_then(whole)),
         Value::String(text) => {

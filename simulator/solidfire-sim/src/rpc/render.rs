@@ -4,10 +4,13 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::version;
+use super::{access_groups, protection, version};
 use crate::state::limits::{
-    ACCOUNT_COUNT_MAX, ACCOUNT_NAME_LENGTH, BURST_IOPS, MAX_IOPS, MIN_IOPS, SECRET_LENGTH, VOLUME_COUNT_MAX,
-    VOLUME_NAME_LENGTH, VOLUME_SIZE_MAX, VOLUME_SIZE_MIN, VOLUMES_PER_ACCOUNT_MAX,
+    ACCESS_GROUP_COUNT_MAX, ACCESS_GROUP_NAME_LENGTH, ACCOUNT_COUNT_MAX, ACCOUNT_NAME_LENGTH, BURST_IOPS,
+    INITIATOR_COUNT_MAX, INITIATOR_NAME_LENGTH, INITIATORS_PER_ACCESS_GROUP_MAX, MAX_IOPS, MIN_IOPS,
+    QOS_POLICY_COUNT_MAX, SECRET_LENGTH, SNAPSHOT_NAME_LENGTH, SNAPSHOTS_PER_VOLUME_MAX, VOLUME_COUNT_MAX,
+    VOLUME_NAME_LENGTH, VOLUME_SIZE_MAX, VOLUME_SIZE_MIN, VOLUMES_PER_ACCESS_GROUP_MAX,
+    VOLUMES_PER_ACCOUNT_MAX, VOLUMES_PER_GROUP_SNAPSHOT_MAX,
 };
 use crate::state::{
     Access, AccountRecord, AccountStatus, Capacity, ClusterIdentity, HardwareKind, LogicalBlock, Qos, Reply,
@@ -48,6 +51,10 @@ pub(super) fn result(reply: &Reply) -> Value {
         Reply::Volumes(many) => json!({"volumes": many.iter().map(volume).collect::<Vec<_>>()}),
         Reply::VolumeStats(usage) => json!({"volumeStats": volume_stats(usage)}),
         Reply::Nothing => json!({}),
+        Reply::AccessGroup(_) | Reply::AccessGroups(_) | Reply::Luns(_) | Reply::Initiators(_) => {
+            access_groups::result(reply)
+        }
+        other => protection::result(other),
     }
 }
 
@@ -160,23 +167,23 @@ fn limits() -> Value {
         ("clusterAdminAccountMax", json!(5000)),
         ("clusterPairsCountMax", json!(4)),
         ("fibreChannelVolumeAccessMax", json!(16_384)),
-        ("initiatorAliasLengthMax", json!(224)),
-        ("initiatorCountMax", json!(10_000)),
-        ("initiatorNameLengthMax", json!(224)),
-        ("initiatorsPerVolumeAccessGroupCountMax", json!(128)),
+        ("initiatorAliasLengthMax", json!(INITIATOR_NAME_LENGTH.end())),
+        ("initiatorCountMax", json!(INITIATOR_COUNT_MAX)),
+        ("initiatorNameLengthMax", json!(INITIATOR_NAME_LENGTH.end())),
+        ("initiatorsPerVolumeAccessGroupCountMax", json!(INITIATORS_PER_ACCESS_GROUP_MAX)),
         ("iscsiSessionsFromFibreChannelNodesMax", json!(4096)),
-        ("qosPolicyCountMax", json!(500)),
+        ("qosPolicyCountMax", json!(QOS_POLICY_COUNT_MAX)),
         ("scheduleNameLengthMax", json!(244)),
         ("secretLengthMax", json!(SECRET_LENGTH.end())),
         ("secretLengthMin", json!(SECRET_LENGTH.start())),
-        ("snapshotNameLengthMax", json!(255)),
-        ("snapshotsPerVolumeMax", json!(32)),
+        ("snapshotNameLengthMax", json!(SNAPSHOT_NAME_LENGTH)),
+        ("snapshotsPerVolumeMax", json!(SNAPSHOTS_PER_VOLUME_MAX)),
         ("virtualVolumeCountMax", json!(8000)),
         ("virtualVolumesPerAccountCountMax", json!(10_000)),
-        ("volumeAccessGroupCountMax", json!(1000)),
+        ("volumeAccessGroupCountMax", json!(ACCESS_GROUP_COUNT_MAX)),
         ("volumeAccessGroupLunMax", json!(16_383)),
-        ("volumeAccessGroupNameLengthMax", json!(64)),
-        ("volumeAccessGroupNameLengthMin", json!(1)),
+        ("volumeAccessGroupNameLengthMax", json!(ACCESS_GROUP_NAME_LENGTH.end())),
+        ("volumeAccessGroupNameLengthMin", json!(ACCESS_GROUP_NAME_LENGTH.start())),
         ("volumeAccessGroupsPerInitiatorCountMax", json!(1)),
         ("volumeAccessGroupsPerVolumeCountMax", json!(64)),
         ("volumeBurstIOPSMax", json!(BURST_IOPS.end())),
@@ -191,13 +198,13 @@ fn limits() -> Value {
         ("volumeSizeMax", json!(VOLUME_SIZE_MAX)),
         ("volumeSizeMin", json!(VOLUME_SIZE_MIN)),
         ("volumesPerAccountCountMax", json!(VOLUMES_PER_ACCOUNT_MAX)),
-        ("volumesPerGroupSnapshotMax", json!(32)),
-        ("volumesPerVolumeAccessGroupCountMax", json!(2000)),
+        ("volumesPerGroupSnapshotMax", json!(VOLUMES_PER_GROUP_SNAPSHOT_MAX)),
+        ("volumesPerVolumeAccessGroupCountMax", json!(VOLUMES_PER_ACCESS_GROUP_MAX)),
     ];
     limits.map(|(name, value)| (name.to_owned(), value)).into_iter().collect::<Map<_, _>>().into()
 }
 
-fn curve() -> Value {
+pub(super) fn curve() -> Value {
     Qos::CURVE
         .iter()
         .map(|(bytes, cost)| (bytes.to_string(), Value::from(*cost)))
@@ -205,7 +212,7 @@ fn curve() -> Value {
         .into()
 }
 
-fn qos(qos: Qos) -> Value {
+pub(super) fn qos(qos: Qos) -> Value {
     json!({
         "minIOPS": qos.min_iops(),
         "maxIOPS": qos.max_iops(),
@@ -265,8 +272,8 @@ pub(crate) fn volume(volume: &Volume) -> Value {
         "scsiEUIDeviceID": volume.names.eui.to_string(),
         "scsiNAADeviceID": volume.names.naa.to_string(),
         "qos": qos(volume.qos),
-        "qosPolicyID": null,
-        "volumeAccessGroups": [],
+        "qosPolicyID": volume.policy.map(|policy| policy.0),
+        "volumeAccessGroups": volume.groups.iter().map(|group| group.0).collect::<Vec<_>>(),
         "volumePairs": [],
         "deleteTime": deleted_at,
         "purgeTime": purge_at,
@@ -321,7 +328,7 @@ fn volume_stats(usage: &VolumeUsage) -> Value {
         "totalLatencyUSec": total.waited.as_micros() as u64,
         "unalignedReads": 0,
         "unalignedWrites": 0,
-        "volumeAccessGroups": [],
+        "volumeAccessGroups": volume.groups.iter().map(|group| group.0).collect::<Vec<_>>(),
         "volumeID": volume.id.0,
         "volumeSize": volume.size,
         "volumeUtilization": utilization,

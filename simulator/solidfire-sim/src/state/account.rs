@@ -6,17 +6,7 @@ use rand::{Rng, RngExt as _};
 use serde_json::{Map, Value};
 
 use super::limits::{ACCOUNT_NAME_LENGTH, ATTRIBUTES_BYTES, SECRET_LENGTH};
-use super::{ApiError, VolumeId};
-
-/// Number of an account, from 1, never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountId(pub i64);
-
-impl fmt::Display for AccountId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
+use super::{AccountId, ApiError, VolumeId};
 
 /// A CHAP secret of 12 to 16 printable characters that does not print itself.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,6 +1,10 @@
 //! What a request means for initiators.
 
-use super::{Access, Account, LogicalBlock, Login, Qos, Volume, VolumeId, VolumeNames};
+use std::collections::BTreeSet;
+
+use super::{
+    Access, Account, AccountStatus, LogicalBlock, Login, Qos, SnapshotId, Volume, VolumeId, VolumeNames,
+};
 use crate::traffic::Traffic;
 
 /// What only the data plane can tell the machine.
@@ -34,6 +38,17 @@ pub struct Export {
     pub qos: Qos,
     /// Who gets in.
     pub login: Login,
+    /// Initiators that get in without proof, in lower case.
+    pub open_to: BTreeSet<String>,
+}
+
+/// Content that can be kept or copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// What a volume holds now.
+    Volume(VolumeId),
+    /// What a snapshot shows.
+    Snapshot(SnapshotId),
 }
 
 /// A change of the data plane, to be carried out in order before the client gets its answer.
@@ -46,14 +61,32 @@ pub enum DataPlaneChange {
     Withdraw(VolumeId),
     /// Its data goes.
     Discard(VolumeId),
+    /// A snapshot is made of what the source holds at this moment.
+    Keep {
+        /// The new snapshot.
+        snapshot: SnapshotId,
+        /// What it shows.
+        source: Source,
+    },
+    /// The snapshot goes.
+    Drop(SnapshotId),
+    /// The volume, which may be new, holds from now on what the source holds at this moment; it is
+    /// published next.
+    Fill {
+        /// The volume.
+        volume: VolumeId,
+        /// What it holds.
+        source: Source,
+    },
 }
 
 impl DataPlaneChange {
     /// `volume` as it stands now, opened by its owner's credentials.
     pub(super) fn publish(volume: &Volume, account: &Account) -> Self {
-        let login = match volume.access {
-            Access::ReadWrite | Access::ReadOnly => account.login(),
-            Access::Locked | Access::ReplicationTarget | Access::SnapMirrorTarget => Login::Refused,
+        let login = if login_is_possible(volume.access) { account.login() } else { Login::Refused };
+        let open_to = match (login_is_possible(volume.access), account.status) {
+            (true, AccountStatus::Active) => volume.open_to.clone(),
+            _ => BTreeSet::new(),
         };
         Self::Publish(Export {
             volume: volume.id,
@@ -62,7 +95,15 @@ impl DataPlaneChange {
             block: volume.block,
             read_only: volume.access != Access::ReadWrite,
             qos: volume.qos,
+            open_to,
             login,
         })
+    }
+}
+
+fn login_is_possible(access: Access) -> bool {
+    match access {
+        Access::ReadWrite | Access::ReadOnly => true,
+        Access::Locked | Access::ReplicationTarget | Access::SnapMirrorTarget => false,
     }
 }

@@ -1,7 +1,8 @@
 //! Why the cluster refuses a request. Clients branch on the *name*, so a name is part of the contract;
 //! where an array's own name or text could not be learnt, `docs/simulators.md` says so.
 
-use super::{AccountId, VolumeId};
+use super::limits::SNAPSHOTS_PER_VOLUME_MAX;
+use super::{AccessGroupId, AccountId, AsyncHandle, GroupId, InitiatorId, PolicyId, SnapshotId, VolumeId};
 
 /// An API-level refusal; it travels in an HTTP 200 answer with code 500.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,7 +94,50 @@ pub enum ApiError {
     ShrinkProhibited,
     /// No such QoS policy.
     #[error("QoSPolicyID {0} does not exist.")]
-    QosPolicyDoesNotExist(i64),
+    QosPolicyDoesNotExist(PolicyId),
+    /// No such volume access group.
+    #[error("VolumeAccessGroupID {0} does not exist.")]
+    AccessGroupIdDoesNotExist(AccessGroupId),
+    /// A volume or initiator is in the group already.
+    #[error("{what} is already in VolumeAccessGroupID {group}")]
+    AlreadyInAccessGroup {
+        /// Kind and number.
+        what: String,
+        /// The group.
+        group: AccessGroupId,
+    },
+    /// A volume or initiator is not in the group.
+    #[error("{what} is not in VolumeAccessGroupID {group}")]
+    NotInAccessGroup {
+        /// Kind and number.
+        what: String,
+        /// The group.
+        group: AccessGroupId,
+    },
+    /// An initiator is in another group.
+    #[error("Exceeded maximum number of VolumeAccessGroups per Initiator")]
+    TooManyAccessGroups,
+    /// An initiator of this name is known.
+    #[error("Initiator `{name}` already exists")]
+    InitiatorExists {
+        /// The name.
+        name: String,
+    },
+    /// No such initiator.
+    #[error("InitiatorID {0} does not exist.")]
+    InitiatorDoesNotExist(InitiatorId),
+    /// No such snapshot, or not of this volume.
+    #[error("SnapshotID {0} does not exist.")]
+    SnapshotIdDoesNotExist(SnapshotId),
+    /// No such group snapshot.
+    #[error("GroupSnapshotID {0} does not exist.")]
+    GroupSnapshotIdDoesNotExist(GroupId),
+    /// The volume has as many snapshots as it may.
+    #[error("VolumeID {0} has the maximum number of snapshots ({SNAPSHOTS_PER_VOLUME_MAX}).")]
+    MaxSnapshotsPerVolume(VolumeId),
+    /// No such job, or its result was told already.
+    #[error("DBClient operation requested on a non-existent path at [/asyncresults/{0}]")]
+    NoSuchJob(AsyncHandle),
 }
 
 impl ApiError {
@@ -115,6 +159,16 @@ impl ApiError {
             Self::VolumeIdDoesNotExist(_) => "xVolumeIDDoesNotExist",
             Self::ShrinkProhibited => "xVolumeShrinkProhibited",
             Self::QosPolicyDoesNotExist(_) => "xQoSPolicyDoesNotExist",
+            Self::AccessGroupIdDoesNotExist(_) => "xVolumeAccessGroupIDDoesNotExist",
+            Self::AlreadyInAccessGroup { .. } => "xAlreadyInVolumeAccessGroup",
+            Self::NotInAccessGroup { .. } => "xNotInVolumeAccessGroup",
+            Self::TooManyAccessGroups => "xExceededLimit",
+            Self::InitiatorExists { .. } => "xInitiatorExists",
+            Self::InitiatorDoesNotExist(_) => "xInitiatorDoesNotExist",
+            Self::SnapshotIdDoesNotExist(_) => "xSnapshotIDDoesNotExist",
+            Self::GroupSnapshotIdDoesNotExist(_) => "xGroupSnapshotIDDoesNotExist",
+            Self::MaxSnapshotsPerVolume(_) => "xMaxSnapshotsPerVolumeExceeded",
+            Self::NoSuchJob(_) => "xDBNoSuchPath",
         }
     }
 }

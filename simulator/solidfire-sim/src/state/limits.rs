@@ -14,6 +14,28 @@ pub const VOLUME_COUNT_MAX: usize = 4000;
 pub const VOLUMES_PER_ACCOUNT_MAX: usize = 2000;
 /// Bytes of a volume's or account's attributes as JSON; they must stay *below* this.
 pub const ATTRIBUTES_BYTES: usize = 1000;
+/// Snapshots of a volume.
+pub const SNAPSHOTS_PER_VOLUME_MAX: usize = 32;
+/// Characters of a snapshot's name at most.
+pub const SNAPSHOT_NAME_LENGTH: usize = 255;
+/// Volumes of a group snapshot.
+pub const VOLUMES_PER_GROUP_SNAPSHOT_MAX: usize = 32;
+/// QoS policies of a cluster.
+pub const QOS_POLICY_COUNT_MAX: usize = 500;
+/// Results of asynchronous jobs that are kept for who asks; the oldest go first.
+pub const ASYNC_RESULTS_KEPT: usize = 1000;
+/// Volume access groups of a cluster.
+pub const ACCESS_GROUP_COUNT_MAX: usize = 1000;
+/// Characters of a volume access group's name.
+pub const ACCESS_GROUP_NAME_LENGTH: std::ops::RangeInclusive<usize> = 1..=64;
+/// Volumes of a volume access group.
+pub const VOLUMES_PER_ACCESS_GROUP_MAX: usize = 2000;
+/// Initiators of a volume access group.
+pub const INITIATORS_PER_ACCESS_GROUP_MAX: usize = 128;
+/// Initiators a cluster knows.
+pub const INITIATOR_COUNT_MAX: usize = 10_000;
+/// Characters of an initiator's name.
+pub const INITIATOR_NAME_LENGTH: std::ops::RangeInclusive<usize> = 1..=224;
 /// Accounts of a cluster.
 pub const ACCOUNT_COUNT_MAX: usize = 5000;
 /// Characters of an account name.

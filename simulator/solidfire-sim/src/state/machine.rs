@@ -1,7 +1,7 @@
 //! The transitions. Each one checks everything first and then changes everything, so a refused request
 //! leaves no trace.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use jiff::Timestamp;
@@ -9,24 +9,42 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use uuid::Uuid;
 
+use super::access_group::Access;
 use super::account::{require_small, require_username};
 use super::limits::{ACCOUNT_COUNT_MAX, VOLUME_COUNT_MAX, VOLUMES_PER_ACCOUNT_MAX};
 use super::volume::{require_name, require_size};
 use super::{
-    Account, AccountId, AccountPatch, AccountRecord, AccountStatus, ApiError, Capacity, ClusterIdentity,
-    DataPlaneChange, DataPlaneView, Deletion, NewAccount, NewVolume, Page, Qos, Reply, Request, UniqueId,
-    Volume, VolumeFilter, VolumeId, VolumeNames, VolumePatch, VolumeUsage,
+    Account, AccountId, AccountPatch, AccountRecord, AccountStatus, ApiError, AsyncHandle, Capacity, CloneId,
+    ClusterIdentity, DataPlaneChange, DataPlaneView, Deletion, Group, GroupId, Job, NewAccount, NewVolume,
+    Page, Policy, PolicyId, Qos, Reply, Request, Snapshot, SnapshotId, UniqueId, Volume, VolumeFilter,
+    VolumeId, VolumeNames, VolumePatch, VolumeUsage,
 };
 
 /// Everything the cluster knows.
 #[derive(Debug)]
 pub struct State {
     identity: ClusterIdentity,
-    random: StdRng,
     accounts: BTreeMap<AccountId, Account>,
-    volumes: BTreeMap<VolumeId, Volume>,
-    last_account: AccountId,
-    last_volume: VolumeId,
+    pub(super) random: StdRng,
+    pub(super) volumes: BTreeMap<VolumeId, Volume>,
+    pub(super) policies: BTreeMap<PolicyId, Policy>,
+    pub(super) snapshots: BTreeMap<SnapshotId, Snapshot>,
+    pub(super) groups: BTreeMap<GroupId, Group>,
+    pub(super) jobs: BTreeMap<AsyncHandle, Job>,
+    pub(super) access: Access,
+    pub(super) last: Last,
+}
+
+/// The last number of each kind.
+#[derive(Debug, Default)]
+pub(super) struct Last {
+    account: AccountId,
+    pub(super) volume: VolumeId,
+    pub(super) policy: PolicyId,
+    pub(super) snapshot: SnapshotId,
+    pub(super) group: GroupId,
+    pub(super) clone: CloneId,
+    pub(super) job: AsyncHandle,
 }
 
 /// What came of a request.
@@ -55,8 +73,12 @@ impl State {
             random,
             accounts: BTreeMap::new(),
             volumes: BTreeMap::new(),
-            last_account: AccountId(0),
-            last_volume: VolumeId(0),
+            policies: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            access: Access::default(),
+            last: Last::default(),
         }
     }
 
@@ -77,7 +99,9 @@ impl State {
 
     /// Carries out `request` at the time `now`; `seen` answers what the data plane alone knows.
     pub fn execute(&mut self, request: Request, now: Timestamp, seen: &dyn DataPlaneView) -> Outcome {
-        let mut changes = self.purge_expired(now);
+        let mut changes = Vec::new();
+        self.purge_expired(now, &mut changes);
+        self.drop_expired(now, &mut changes);
         let reply = self.transition(request, now, seen, &mut changes);
         Outcome { reply, changes }
     }
@@ -119,6 +143,10 @@ impl State {
                 let used = seen.allocated(id);
                 Reply::VolumeStats(VolumeUsage { volume, used, traffic, burst_credit, at: now })
             }
+            Request::Policy(request) => self.policies(request, changes)?,
+            Request::Snapshot(request) => self.snapshots(request, now, changes)?,
+            Request::Copy(request) => self.copies(request, now, changes)?,
+            Request::Access(request) => self.access_groups(request, changes)?,
         })
     }
 
@@ -135,7 +163,7 @@ impl State {
 
     // Accounts.
 
-    fn require_account(&self, id: AccountId) -> Result<&Account, ApiError> {
+    pub(super) fn require_account(&self, id: AccountId) -> Result<&Account, ApiError> {
         self.accounts.get(&id).ok_or(ApiError::AccountIdDoesNotExist(id))
     }
 
@@ -180,9 +208,8 @@ impl State {
         if self.accounts.len() >= ACCOUNT_COUNT_MAX {
             return Err(ApiError::ExceededLimit { what: "accounts", maximum: ACCOUNT_COUNT_MAX });
         }
-        self.last_account.0 += 1;
         let account = Account {
-            id: self.last_account,
+            id: self.last.account.advance(),
             username: new.username,
             status: AccountStatus::Active,
             initiator_secret: new.initiator_secret.settle(&mut self.random),
@@ -241,7 +268,18 @@ impl State {
 
     // Volumes.
 
-    fn require_active(&self, id: VolumeId) -> Result<&Volume, ApiError> {
+    /// The volume of this number, deleted or not.
+    pub(super) fn require_volume(&self, id: VolumeId) -> Result<&Volume, ApiError> {
+        self.volumes.get(&id).ok_or(ApiError::VolumeIdDoesNotExist(id))
+    }
+
+    /// How initiators are to see a volume, if they are.
+    pub(super) fn publication(&self, id: VolumeId) -> Option<DataPlaneChange> {
+        let volume = self.volumes.get(&id).filter(|volume| volume.deletion.is_none())?;
+        Some(DataPlaneChange::publish(volume, self.accounts.get(&volume.account)?))
+    }
+
+    pub(super) fn require_active(&self, id: VolumeId) -> Result<&Volume, ApiError> {
         let volume = self.volumes.get(&id).filter(|volume| volume.deletion.is_none());
         volume.ok_or(ApiError::VolumeIdDoesNotExist(id))
     }
@@ -251,7 +289,7 @@ impl State {
         volume.ok_or(ApiError::VolumeIdDoesNotExist(id))
     }
 
-    fn require_room_in(&self, account: AccountId) -> Result<(), ApiError> {
+    pub(super) fn require_room_in(&self, account: AccountId) -> Result<(), ApiError> {
         if self.volumes_of(account).count() >= VOLUMES_PER_ACCOUNT_MAX {
             return Err(ApiError::ExceededLimit {
                 what: "volumes per account",
@@ -279,18 +317,18 @@ impl State {
         require_name(&new.name)?;
         let size = require_size(new.size)?;
         require_small(&new.attributes)?;
-        let qos = Qos::DEFAULT.patched(new.qos)?;
+        let (qos, policy) = self.rates((Qos::DEFAULT, None), new.qos)?;
         let account = self.require_account(new.account)?.clone();
         if self.volumes.len() >= VOLUME_COUNT_MAX {
             return Err(ApiError::ExceededLimit { what: "volumes", maximum: VOLUME_COUNT_MAX });
         }
         self.require_room_in(account.id)?;
-        self.last_volume.0 += 1;
+        let id = self.last.volume.advance();
         let volume = Volume {
-            id: self.last_volume,
+            id,
             uuid: draw_uuid(&mut self.random),
             consistency_group: draw_uuid(&mut self.random),
-            names: VolumeNames::of(self.identity.unique_id, &new.name, self.last_volume),
+            names: VolumeNames::of(self.identity.unique_id, &new.name, id),
             name: new.name,
             account: account.id,
             created_at: now,
@@ -298,7 +336,10 @@ impl State {
             block: new.block,
             size,
             qos,
+            policy,
             attributes: new.attributes,
+            groups: Vec::new(),
+            open_to: BTreeSet::new(),
             deletion: None,
         };
         changes.push(DataPlaneChange::publish(&volume, &account));
@@ -322,7 +363,10 @@ impl State {
             volume.size = grown(before.size, bytes)?;
         }
         volume.access = patch.access.unwrap_or(before.access);
-        volume.qos = before.qos.patched(patch.qos)?;
+        (volume.qos, volume.policy) = self.rates((before.qos, before.policy), patch.qos)?;
+        if patch.leave_policy {
+            volume.policy = None;
+        }
         if let Some(attributes) = patch.attributes {
             require_small(&attributes)?;
             volume.attributes = attributes;
@@ -363,26 +407,31 @@ impl State {
         changes: &mut Vec<DataPlaneChange>,
     ) -> Result<Reply, ApiError> {
         self.require_deleted(id)?;
-        self.volumes.remove(&id);
-        changes.push(DataPlaneChange::Discard(id));
+        self.purge(id, changes);
         Ok(Reply::Nothing)
     }
 
-    fn purge_expired(&mut self, now: Timestamp) -> Vec<DataPlaneChange> {
-        let expired = |_: &VolumeId, volume: &mut Volume| {
-            volume.deletion.is_some_and(|deletion| deletion.purge_at <= now)
-        };
-        self.volumes.extract_if(.., expired).map(|(id, _)| DataPlaneChange::Discard(id)).collect()
+    fn purge(&mut self, id: VolumeId, changes: &mut Vec<DataPlaneChange>) {
+        self.volumes.remove(&id);
+        self.drop_snapshots_of(id, changes);
+        self.leave_groups(id);
+        changes.push(DataPlaneChange::Discard(id));
+    }
+
+    fn purge_expired(&mut self, now: Timestamp, changes: &mut Vec<DataPlaneChange>) {
+        let expired = |volume: &&Volume| volume.deletion.is_some_and(|deletion| deletion.purge_at <= now);
+        let ids: Vec<_> = self.volumes.values().filter(expired).map(|volume| volume.id).collect();
+        ids.into_iter().for_each(|id| self.purge(id, changes));
     }
 }
 
 /// The size after a request for `bytes`. A client that repeats its own unrounded size asks for no change.
-fn grown(present: u64, bytes: i64) -> Result<u64, ApiError> {
+pub(super) fn grown(present: u64, bytes: i64) -> Result<u64, ApiError> {
     let asked = u64::try_from(bytes).unwrap_or(0).next_multiple_of(super::limits::VOLUME_SIZE_STEP);
     if asked < present { Err(ApiError::ShrinkProhibited) } else { require_size(bytes) }
 }
 
-fn draw_uuid(random: &mut StdRng) -> Uuid {
+pub(super) fn draw_uuid(random: &mut StdRng) -> Uuid {
     let mut bytes = [0; 16];
     random.fill_bytes(&mut bytes);
     uuid::Builder::from_random_bytes(bytes).into_uuid()

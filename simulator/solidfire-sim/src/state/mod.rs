@@ -2,24 +2,37 @@
 //! clock, no sockets; a seed makes it repeatable. The JSON-RPC skin (`rpc`) builds the
 //! requests and renders the replies, `dataplane` carries out the changes.
 
+mod access_group;
 mod account;
 mod change;
+mod copy;
 mod error;
 mod identity;
 pub mod limits;
 mod machine;
+mod number;
+mod policy;
 mod qos;
 mod request;
+mod snapshot;
 mod volume;
 
-pub use account::{
-    Account, AccountId, AccountPatch, AccountRecord, AccountStatus, ChapSecret, Login, NewAccount,
-    SecretChoice,
+pub use access_group::{
+    AccessGroup, AccessGroupPatch, AccessGroupRecord, AccessRequest, Initiator, InitiatorPatch, InitiatorRef,
 };
-pub use change::{DataPlaneChange, DataPlaneView, Export};
+pub use account::{
+    Account, AccountPatch, AccountRecord, AccountStatus, ChapSecret, Login, NewAccount, SecretChoice,
+};
+pub use change::{DataPlaneChange, DataPlaneView, Export, Source};
+pub use copy::{CopyRequest, Job, NewClone};
 pub use error::ApiError;
 pub use identity::{DeviceId, UniqueId, VolumeNames};
 pub use machine::{Outcome, State};
+pub use number::{
+    AccessGroupId, AccountId, AsyncHandle, CloneId, GroupId, InitiatorId, PolicyId, SnapshotId, VolumeId,
+};
+pub use policy::{Policy, PolicyRecord, PolicyRequest, QosChoice};
 pub use qos::{Qos, QosPatch};
 pub use request::{Capacity, ClusterIdentity, HardwareKind, Page, Reply, Request, VolumeUsage};
-pub use volume::{Access, Deletion, LogicalBlock, NewVolume, Volume, VolumeFilter, VolumeId, VolumePatch};
+pub use snapshot::{Expiry, Group, GroupRecord, NewSnapshot, Snapshot, SnapshotPatch, SnapshotRequest};
+pub use volume::{Access, Deletion, LogicalBlock, NewVolume, Volume, VolumeFilter, VolumePatch};

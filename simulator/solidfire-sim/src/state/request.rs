@@ -8,8 +8,9 @@ use uuid::Uuid;
 use crate::traffic::Traffic;
 
 use super::{
-    AccountId, AccountPatch, AccountRecord, NewAccount, NewVolume, Qos, UniqueId, Volume, VolumeFilter,
-    VolumeId, VolumePatch,
+    AccessGroupRecord, AccessRequest, AccountId, AccountPatch, AccountRecord, CopyRequest, GroupRecord,
+    Initiator, Job, NewAccount, NewVolume, PolicyRecord, PolicyRequest, Qos, Snapshot, SnapshotRequest,
+    UniqueId, Volume, VolumeFilter, VolumeId, VolumePatch,
 };
 
 /// One API call, with its parameters understood.
@@ -57,6 +58,14 @@ pub enum Request {
     ListVolumesForAccount(AccountId, VolumeFilter),
     /// `GetVolumeStats`.
     GetVolumeStats(VolumeId),
+    /// QoS policies.
+    Policy(PolicyRequest),
+    /// Snapshots.
+    Snapshot(SnapshotRequest),
+    /// Clones, copies and their jobs.
+    Copy(CopyRequest),
+    /// Volume access groups and initiators.
+    Access(AccessRequest),
 }
 
 /// Which hardware `GetClusterHardwareInfo` shows.
@@ -157,6 +166,38 @@ pub enum Reply {
     Volumes(Vec<Volume>),
     /// The statistics of one volume.
     VolumeStats(VolumeUsage),
+    /// One QoS policy.
+    Policy(PolicyRecord),
+    /// QoS policies by ascending ID.
+    Policies(Vec<PolicyRecord>),
+    /// One snapshot.
+    Snapshot(Snapshot),
+    /// Snapshots by ascending ID.
+    Snapshots(Vec<Snapshot>),
+    /// A volume was rolled back; what it was before, if that was to be saved.
+    RolledBack(Option<Snapshot>),
+    /// One group snapshot.
+    Group(GroupRecord),
+    /// Group snapshots by ascending ID.
+    Groups(Vec<GroupRecord>),
+    /// Volumes were rolled back; what they were before, if that was to be saved.
+    GroupRolledBack(Option<GroupRecord>),
+    /// A clone, and the job that made it.
+    Cloned(Volume, Job),
+    /// The job that copied.
+    Copied(Job),
+    /// A job that is over.
+    Job(Job),
+    /// Jobs by ascending handle.
+    Jobs(Vec<Job>),
+    /// One volume access group.
+    AccessGroup(AccessGroupRecord),
+    /// Volume access groups by ascending ID.
+    AccessGroups(Vec<AccessGroupRecord>),
+    /// The LUNs of a volume access group.
+    Luns(AccessGroupRecord),
+    /// Initiators.
+    Initiators(Vec<Initiator>),
     /// Nothing to tell.
     Nothing,
 }

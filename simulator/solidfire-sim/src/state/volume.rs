@@ -1,23 +1,13 @@
 //! Volumes: what the cluster keeps about one, and what a client may ask of it.
 
-use std::fmt;
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::limits::{VOLUME_NAME_LENGTH, VOLUME_SIZE_MAX, VOLUME_SIZE_MIN, VOLUME_SIZE_STEP};
-use super::{AccountId, ApiError, Qos, QosPatch, VolumeNames};
-
-/// Number of a volume, from 1, never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VolumeId(pub i64);
-
-impl fmt::Display for VolumeId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
+use super::{AccessGroupId, AccountId, ApiError, PolicyId, Qos, QosChoice, VolumeId, VolumeNames};
 
 /// What initiators may do with a volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +76,14 @@ pub struct Volume {
     pub size: u64,
     /// Its IOPS.
     pub qos: Qos,
+    /// The policy they come from.
+    pub policy: Option<PolicyId>,
     /// The client's own notes.
     pub attributes: Map<String, Value>,
+    /// The volume access groups it is in.
+    pub groups: Vec<AccessGroupId>,
+    /// Names of the initiators that these groups let in without CHAP, in lower case.
+    pub open_to: BTreeSet<String>,
     /// Set while it waits for its purge.
     pub deletion: Option<Deletion>,
 }
@@ -106,7 +102,7 @@ pub struct NewVolume {
     /// What initiators may do.
     pub access: Access,
     /// IOPS over the defaults.
-    pub qos: QosPatch,
+    pub qos: QosChoice,
     /// The client's own notes.
     pub attributes: Map<String, Value>,
 }
@@ -123,7 +119,9 @@ pub struct VolumePatch {
     /// What initiators may do.
     pub access: Option<Access>,
     /// IOPS over the present ones.
-    pub qos: QosPatch,
+    pub qos: QosChoice,
+    /// Keeps the rates and leaves the policy they come from.
+    pub leave_policy: bool,
     /// New notes; an empty map clears them.
     pub attributes: Option<Map<String, Value>>,
 }

@@ -1,0 +1,191 @@
+//! Clones and copies of volumes, and the jobs that made them. A copy shares its blocks with what it
+//! was made of: the job is over before its handle is told.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::account::require_small;
+use super::limits::{ASYNC_RESULTS_KEPT, VOLUME_COUNT_MAX};
+use super::machine::{State, draw_uuid, grown};
+use super::volume::require_name;
+use super::{
+    Access, AccountId, ApiError, AsyncHandle, CloneId, DataPlaneChange, LogicalBlock, QosChoice, Reply,
+    SnapshotId, Source, Volume, VolumeId, VolumeNames,
+};
+
+/// Parameters of `CloneVolume`; what is absent is as with the original.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewClone {
+    /// The original.
+    pub volume: VolumeId,
+    /// The snapshot of it that is cloned; its present content when there is none.
+    pub snapshot: Option<SnapshotId>,
+    /// Name of the clone.
+    pub name: String,
+    /// Owner.
+    pub account: Option<AccountId>,
+    /// Bytes, not below the original's.
+    pub size: Option<i64>,
+    /// What initiators may do.
+    pub access: Option<Access>,
+    /// What initiators address.
+    pub block: Option<LogicalBlock>,
+    /// Rates over the original's.
+    pub qos: QosChoice,
+    /// The client's own notes.
+    pub attributes: Option<Map<String, Value>>,
+}
+
+/// What a client may ask about copies and jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CopyRequest {
+    /// `CloneVolume`.
+    Clone(NewClone),
+    /// `CopyVolume`: one volume's content becomes another's.
+    Copy {
+        /// From where.
+        from: VolumeId,
+        /// Of a snapshot of it.
+        snapshot: Option<SnapshotId>,
+        /// The volume that is overwritten.
+        to: VolumeId,
+    },
+    /// `GetAsyncResult`; told once, unless it is to be kept.
+    Result {
+        /// The job.
+        handle: AsyncHandle,
+        /// Whether it can be asked again.
+        keep: bool,
+    },
+    /// `ListAsyncResults`.
+    Results,
+}
+
+/// A job that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its handle.
+    pub handle: AsyncHandle,
+    /// The clone's number.
+    pub clone: CloneId,
+    /// What was made or overwritten.
+    pub volume: VolumeId,
+    /// `Clone` or `Copy`.
+    pub kind: &'static str,
+    /// When it ran.
+    pub at: Timestamp,
+}
+
+impl State {
+    pub(super) fn copies(
+        &mut self,
+        request: CopyRequest,
+        now: Timestamp,
+        changes: &mut Vec<DataPlaneChange>,
+    ) -> Result<Reply, ApiError> {
+        match request {
+            CopyRequest::Clone(new) => {
+                let volume = self.clone_volume(new, now, changes)?;
+                let job = self.finish_job("Clone", volume.id, now);
+                Ok(Reply::Cloned(volume, job))
+            }
+            CopyRequest::Copy { from, snapshot, to } => {
+                let source = self.require_source(from, snapshot)?;
+                let size = self.source_size(source)?;
+                if self.require_active(to)?.size < size {
+                    let reason = format!("volume {to} is smaller than what is copied, {size} bytes");
+                    return Err(ApiError::InvalidParameter { reason });
+                }
+                self.fill(to, source, changes);
+                Ok(Reply::Copied(self.finish_job("Copy", to, now)))
+            }
+            CopyRequest::Result { handle, keep } => {
+                let job = self.jobs.get(&handle).cloned().ok_or(ApiError::NoSuchJob(handle))?;
+                if !keep {
+                    self.jobs.remove(&handle);
+                }
+                Ok(Reply::Job(job))
+            }
+            CopyRequest::Results => Ok(Reply::Jobs(self.jobs.values().cloned().collect())),
+        }
+    }
+
+    fn require_source(&self, volume: VolumeId, snapshot: Option<SnapshotId>) -> Result<Source, ApiError> {
+        match snapshot {
+            Some(snapshot) => {
+                self.require_snapshot_of(volume, snapshot).map(|snapshot| Source::Snapshot(snapshot.id))
+            }
+            None => self.require_active(volume).map(|volume| Source::Volume(volume.id)),
+        }
+    }
+
+    fn source_size(&self, source: Source) -> Result<u64, ApiError> {
+        match source {
+            Source::Volume(volume) => Ok(self.require_active(volume)?.size),
+            Source::Snapshot(snapshot) => Ok(self.require_snapshot(snapshot)?.size),
+        }
+    }
+
+    fn clone_volume(
+        &mut self,
+        new: NewClone,
+        now: Timestamp,
+        changes: &mut Vec<DataPlaneChange>,
+    ) -> Result<Volume, ApiError> {
+        require_name(&new.name)?;
+        let source = self.require_source(new.volume, new.snapshot)?;
+        let original = self.require_active(new.volume)?.clone();
+        let attributes = new.attributes.unwrap_or(original.attributes);
+        require_small(&attributes)?;
+        let (qos, policy) = self.rates((original.qos, original.policy), new.qos)?;
+        let account = self.require_account(new.account.unwrap_or(original.account))?.id;
+        let least = self.source_size(source)?;
+        let size = new.size.map_or(Ok(least), |bytes| grown(least, bytes))?;
+        if self.volumes.len() >= VOLUME_COUNT_MAX {
+            return Err(ApiError::ExceededLimit { what: "volumes", maximum: VOLUME_COUNT_MAX });
+        }
+        self.require_room_in(account)?;
+        let id = self.last.volume.advance();
+        let volume = Volume {
+            id,
+            uuid: draw_uuid(&mut self.random),
+            consistency_group: draw_uuid(&mut self.random),
+            names: VolumeNames::of(self.identity().unique_id, &new.name, id),
+            name: new.name,
+            account,
+            created_at: now,
+            access: new.access.unwrap_or(original.access),
+            block: new.block.unwrap_or(original.block),
+            size,
+            qos,
+            policy,
+            attributes,
+            groups: Vec::new(),
+            open_to: BTreeSet::new(),
+            deletion: None,
+        };
+        self.volumes.insert(id, volume.clone());
+        self.fill(id, source, changes);
+        Ok(volume)
+    }
+
+    /// The volume's content becomes what the source holds now; initiators see it with their next
+    /// command.
+    pub(super) fn fill(&self, volume: VolumeId, source: Source, changes: &mut Vec<DataPlaneChange>) {
+        changes.push(DataPlaneChange::Fill { volume, source });
+        changes.extend(self.publication(volume));
+    }
+
+    fn finish_job(&mut self, kind: &'static str, volume: VolumeId, at: Timestamp) -> Job {
+        let (handle, clone) = (self.last.job.advance(), self.last.clone.advance());
+        let job = Job { handle, clone, volume, kind, at };
+        self.jobs.insert(handle, job.clone());
+        // Most clients look at the volume instead and never ask for the result.
+        while self.jobs.len() > ASYNC_RESULTS_KEPT {
+            self.jobs.pop_first();
+        }
+        job
+    }
+}
