@@ -367,6 +367,19 @@ mod tests {
     }
 
     #[test]
+    fn initiators_of_an_access_group_need_no_proof_and_others_do() {
+        let open_to = BTreeSet::from(["iqn.2026-11.example:node-a".to_owned()]);
+        let export = Export { open_to, ..export(1 << 20) };
+        let hand = data_plane().hand(Qos::DEFAULT);
+        let target = target(export, Volume::new(1 << 20), hand, "127.0.0.1:3260".parse().unwrap());
+        let initiators: Vec<_> = target.auth.initiators.iter().collect();
+        assert!(
+            matches!(initiators.as_slice(), [(name, Auth::Open)] if *name == "iqn.2026-11.example:node-a")
+        );
+        assert!(matches!(target.auth.default, Auth::Chap { .. }));
+    }
+
+    #[test]
     fn nobody_logs_in_to_a_volume_of_a_locked_account() {
         let export = Export { login: Login::Refused, ..export(1 << 20) };
         let hand = data_plane().hand(Qos::DEFAULT);
