@@ -16,14 +16,14 @@ use crate::packages::{FOR_TESTS, ensure};
 
 /// Where the tests look for the venv.
 pub(crate) const VENV: &str = "STRANGERS_VENV";
-/// What is installed, and what only part is unpacked of.
-const LISTS: [&str; 2] = ["requirements.txt", "bundle.txt"];
-/// The part of the bundle that is unpacked, into the venv's `collections`.
-const UNPACKED: &str = "ansible_collections/netapp/ontap/";
+/// What is installed: one requirement a line.
+const INSTALLED: &str = "requirements.txt";
+/// What only part is unpacked of, into the venv's `collections`: a requirement and the part, a line.
+const BUNDLE: &str = "bundle.txt";
 /// Written last: a venv without it is one whose making was cut off.
 const COMPLETE: &str = "complete";
-/// The package whose tests need the venv.
-const PACKAGE: &str = "ontap-sim";
+/// The packages whose tests need the venv.
+const PACKAGES: [&str; 2] = ["ontap-sim", "solidfire-sim"];
 
 /// The venv, or why it is not there.
 pub(crate) enum Strangers {
@@ -43,11 +43,15 @@ pub(crate) fn strangers(yes: bool) -> Result<()> {
     let mut tests = cargo();
     tests.env(VENV, venv);
     if has_cargo_subcommand("nextest") {
-        tests.args(["nextest", "run", "--package", PACKAGE, "--run-ignored", "only", "--no-capture"]);
+        tests.args(["nextest", "run", "--run-ignored", "only", "--no-capture"]).args(packages());
     } else {
-        tests.args(["test", "--package", PACKAGE, "--tests", "--", "--ignored", "--nocapture"]);
+        tests.args(["test", "--tests"]).args(packages()).args(["--", "--ignored", "--nocapture"]);
     }
     run(&mut tests)
+}
+
+fn packages() -> impl Iterator<Item = &'static str> {
+    PACKAGES.into_iter().flat_map(|package| ["--package", package])
 }
 
 /// Finds the venv or makes it.
@@ -55,7 +59,7 @@ pub(crate) fn strangers(yes: bool) -> Result<()> {
 /// # Errors
 /// When Python itself cannot make one; a failing download is [`Strangers::Missing`].
 pub(crate) fn prepare() -> Result<Strangers> {
-    let lists = workspace().join("simulator/ontap-sim/tests/strangers");
+    let lists = workspace().join("simulator/strangers");
     let venv = target_directory().join("strangers").join(content_hash(&lists)?);
     let complete = venv.join(COMPLETE);
     if complete.exists() {
@@ -63,27 +67,48 @@ pub(crate) fn prepare() -> Result<Strangers> {
     }
     eprintln!("Installing clients from the Python package index into {}", venv.display());
     run(Command::new("/usr/bin/python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
-    let pip = |action: &str, list: &str| {
-        let mut pip = Command::new(venv.join("bin/python"));
+    let python = || Command::new(venv.join("bin/python"));
+    let pip = |action: &str| {
+        let mut pip = python();
         pip.args(["-m", "pip", "--quiet", "--disable-pip-version-check", action]);
-        pip.arg("--requirement").arg(lists.join(list));
         pip
     };
-    let [installed, unpacked] = LISTS;
-    let bundle = venv.join("bundle");
-    let mut download = pip("download", unpacked);
-    download.args(["--no-deps", "--dest"]).arg(&bundle);
-    for mut step in [pip("install", installed), download] {
-        let output = step.output().context("start pip")?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            let reason = said.lines().rfind(|line| !line.trim().is_empty());
-            return Ok(Strangers::Missing(reason.unwrap_or("pip failed and said nothing").to_owned()));
-        }
+    let mut install = pip("install");
+    install.arg("--requirement").arg(lists.join(INSTALLED));
+    if let Some(reason) = find_failure(install)? {
+        return Ok(Strangers::Missing(reason));
     }
-    run(Command::new(venv.join("bin/python")).args(["-c", UNPACK, UNPACKED]).arg(&bundle).arg(&venv))?;
+    let bundle = venv.join("bundle");
+    for (requirement, part) in bundled(&lists)? {
+        let mut download = pip("download");
+        download.args(["--no-deps", "--dest"]).arg(&bundle).arg(requirement);
+        if let Some(reason) = find_failure(download)? {
+            return Ok(Strangers::Missing(reason));
+        }
+        run(python().args(["-c", UNPACK, &part]).arg(&bundle).arg(&venv))?;
+    }
     std::fs::write(&complete, "").with_context(|| format!("write {}", complete.display()))?;
     Ok(Strangers::Ready(venv))
+}
+
+/// The last thing that a failing download says.
+fn find_failure(mut download: Command) -> Result<Option<String>> {
+    let output = download.output().context("start pip")?;
+    if output.status.success() {
+        return Ok(None);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let reason = said.lines().rfind(|line| !line.trim().is_empty());
+    Ok(Some(reason.unwrap_or("pip failed and said nothing").to_owned()))
+}
+
+/// Requirements and the parts of them.
+fn bundled(lists: &Path) -> Result<Vec<(String, String)>> {
+    let path = lists.join(BUNDLE);
+    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let pair = |line: &str| line.split_once(' ').map(|(wheel, part)| (wheel.to_owned(), part.to_owned()));
+    lines.map(|line| pair(line).with_context(|| format!("{}: {line}", path.display()))).collect()
 }
 
 /// Arguments: the part, the directory of the wheel, the venv. The wheel is deleted: it is large.
@@ -99,7 +124,7 @@ shutil.rmtree(bundle)";
 /// the compiler costs one more download.
 fn content_hash(lists: &Path) -> Result<String> {
     let mut hash = DefaultHasher::new();
-    for list in LISTS {
+    for list in [INSTALLED, BUNDLE] {
         let path = lists.join(list);
         std::fs::read(&path).with_context(|| format!("read {}", path.display()))?.hash(&mut hash);
     }
@@ -112,7 +137,8 @@ fn content_hash(lists: &Path) -> Result<String> {
 /// How many tests are left out while the venv is missing.
 pub(crate) fn count() -> Result<usize> {
     let mut list = cargo();
-    list.args(["nextest", "list", "--package", PACKAGE, "--run-ignored", "only", "--cargo-quiet"]);
+    list.args(["nextest", "list", "--run-ignored", "only", "--cargo-quiet"]).args(packages());
     let output = list.args(["--message-format", "oneline"]).output().context("start cargo nextest")?;
-    Ok(String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.starts_with(PACKAGE)).count())
+    let test = |line: &&str| PACKAGES.iter().any(|package| line.starts_with(package));
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter(test).count())
 }

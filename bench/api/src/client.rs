@@ -1,8 +1,8 @@
 //! A client that keeps its connection, as the drivers' do.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context as _, Result, bail};
-use ontap_sim::OntapSim;
-use ontap_sim::arguments::DEFAULT_PASSWORD;
 use reqwest::{Certificate, Method};
 use serde_json::Value;
 
@@ -11,15 +11,16 @@ use serde_json::Value;
 pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
+    password: String,
 }
 
 impl Client {
-    pub(crate) fn new(sim: &OntapSim) -> Result<Self> {
+    pub(crate) fn new(ca_pem: &str, management: SocketAddr, password: &str) -> Result<Self> {
         // A second installation finds the first: either is the same provider.
         let _already = rustls::crypto::ring::default_provider().install_default();
-        let ca = Certificate::from_pem(sim.ca_pem().as_bytes())?;
+        let ca = Certificate::from_pem(ca_pem.as_bytes())?;
         let http = reqwest::Client::builder().tls_certs_only([ca]).no_proxy().build()?;
-        Ok(Self { http, base: format!("https://{}", sim.management()) })
+        Ok(Self { http, base: format!("https://{management}"), password: password.to_owned() })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {
@@ -41,7 +42,7 @@ impl Client {
 
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Vec<u8>> {
         let request = self.http.request(method, format!("{}{path}", self.base));
-        let mut request = request.basic_auth("admin", Some(DEFAULT_PASSWORD));
+        let mut request = request.basic_auth("admin", Some(&self.password));
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }

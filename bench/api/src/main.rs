@@ -1,11 +1,12 @@
-//! What calls of ontap-sim's management API take, over HTTPS as clients make them, with more and
+//! What calls of a simulator's management API take, over HTTPS as clients make them, with more and
 //! more volumes: the curve that shows whether a lookup costs by what there is.
 //!
 //! ```text
-//! api-bench ─ client ─ HTTPS ─► ontap-sim in this process, in memory or in a data directory
+//! api-bench ─ client ─ HTTPS ─► simulator in this process, in memory or in a data directory
 //! ```
 
 mod client;
+mod element;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 use comfy_table::{CellAlignment, Table, presets};
 use ontap_sim::OntapSim;
-use ontap_sim::arguments::Arguments as Simulator;
+use ontap_sim::arguments::{Arguments as Simulator, DEFAULT_PASSWORD};
 use serde::Serialize;
 use serde_json::json;
 
@@ -28,6 +29,9 @@ const BATCH: usize = 500;
 #[derive(Debug, Parser)]
 #[command(name = "api-bench", version)]
 struct Arguments {
+    /// Whose API
+    #[arg(long, value_enum, default_value_t = Array::Ontap)]
+    array: Array,
     /// Numbers of volumes to measure with, ascending
     #[arg(long, value_delimiter = ',', default_value = "100,1000,10000,100000")]
     volumes: Vec<usize>,
@@ -40,6 +44,15 @@ struct Arguments {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
+}
+
+/// The arrays there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Array {
+    /// ontap-sim.
+    Ontap,
+    /// solidfire-sim, in memory.
+    Element,
 }
 
 /// Median and 99th percentile of one kind of call, in milliseconds.
@@ -63,6 +76,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
+    if arguments.array == Array::Element {
+        let lines = element::run(&arguments.volumes, arguments.samples).await?;
+        return print(&lines, arguments.json);
+    }
     let place = tempfile::tempdir()?;
     let mut flags = vec!["ontap-sim", "--svm", "svm1", "--seed", "7"];
     let data = place.path().to_str().context("the temporary directory's name is no text")?;
@@ -71,7 +88,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
     }
     let mut lines = vec![starts(&flags, 0, arguments.samples.min(21)).await?];
     let sim = OntapSim::start(Simulator::parse_from(&flags).configuration()?).await?;
-    let client = Client::new(&sim)?;
+    let client = Client::new(sim.ca_pem(), sim.management(), DEFAULT_PASSWORD)?;
     let mut there = 0;
     for volumes in &arguments.volumes {
         fill(&client, there, *volumes).await?;
@@ -162,6 +179,10 @@ impl Times {
         call.await?;
         self.0.push(begun.elapsed());
         Ok(())
+    }
+
+    fn push(&mut self, time: Duration) {
+        self.0.push(time);
     }
 
     fn take(&mut self) -> Vec<Duration> {

@@ -33,11 +33,15 @@ impl Controlled for Cluster {
             let account = |account: &crate::state::Account| {
                 json!({"accountID": account.id.0, "username": account.username})
             };
+            let node = |node: &crate::state::Node| {
+                json!({"nodeID": node.id, "name": node.name, "sip": node.storage, "management": node.management})
+            };
             json!({
                 "name": identity.name,
                 "uniqueID": identity.unique_id.to_string(),
                 "mvip": identity.mvip,
                 "svip": identity.svip,
+                "nodes": identity.nodes.iter().map(node).collect::<Vec<_>>(),
                 "accounts": state.accounts().map(account).collect::<Vec<_>>(),
                 "volumes": state.volumes().map(render_volume).collect::<Vec<_>>(),
                 "sessions": sessions,
@@ -67,12 +71,14 @@ impl Controlled for Cluster {
     }
 
     fn set_portal_fault(&self, portal: PortalSelector, fault: PortalFault) -> Result<(), ControlError> {
-        let svip = self.data_plane().svip();
-        if !portal.selects(svip) {
-            let message = format!("no such portal; the cluster has one, {svip}");
+        let portals: Vec<_> = self.data_plane().portals().collect();
+        let mut meant = portals.iter().filter(|address| portal.selects(**address)).peekable();
+        if meant.peek().is_none() {
+            let all: Vec<_> = portals.iter().map(ToString::to_string).collect();
+            let message = format!("no such portal; the cluster has {}", all.join(", "));
             return Err(ControlError::NotFound { message });
         }
-        self.data_plane().set_fault(fault);
+        meant.for_each(|address| self.data_plane().set_fault(*address, fault));
         Ok(())
     }
 

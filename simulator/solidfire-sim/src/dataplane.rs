@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use blockstore::{BlockError, PowerCut, Snapshot, Volume};
 use iscsi_target::{
-    Auth, AuthPolicy, BlockSize, ChapSecret, Governor, Identity, IscsiServer, Lun, PortalFault, SessionInfo,
-    Target, Transfer, Visibility,
+    Auth, AuthPolicy, BlockSize, ChapSecret, Governor, Identity, IscsiServer, Lun, PortalFault, Redirect,
+    SessionInfo, Target, Transfer, Visibility,
 };
 use parking_lot::Mutex;
 
 use crate::pace::{ClusterPace, VolumePace};
 use crate::state::{
-    DataPlaneChange, DataPlaneView, Export, LogicalBlock, Login, Qos, SnapshotId, Source, VolumeId,
+    DataPlaneChange, DataPlaneView, Export, LogicalBlock, Login, Qos, SnapshotId, Source, VolumeId, home_of,
 };
 use crate::traffic::{Counter, Traffic};
 
@@ -26,6 +26,8 @@ use crate::traffic::{Counter, Traffic};
 pub struct DataPlane {
     server: IscsiServer,
     svip: SocketAddr,
+    /// Where the nodes serve iSCSI; none: the SVIP serves all.
+    nodes: Vec<SocketAddr>,
     contents: Mutex<BTreeMap<VolumeId, Content>>,
     snapshots: Mutex<BTreeMap<SnapshotId, Snapshot>>,
     /// Whether volumes keep in mind what is not flushed.
@@ -82,11 +84,18 @@ impl DataPlane {
         Self {
             server,
             svip,
+            nodes: Vec::new(),
             contents: Mutex::default(),
             snapshots: Mutex::default(),
             armed: AtomicBool::new(false),
             all: Arc::new(all),
         }
+    }
+
+    /// The same, with nodes behind the SVIP, which sends initiators to the node of their volume:
+    /// `server` listens on `nodes` already.
+    pub fn with_nodes(self, nodes: Vec<SocketAddr>) -> Self {
+        Self { nodes, ..self }
     }
 
     /// Carries out one change. When this returns, initiators see it.
@@ -158,6 +167,10 @@ impl DataPlane {
         if volume.size() != export.size {
             volume.resize(export.size);
         }
+        if let Some(node) = home_of(export.volume, &self.nodes) {
+            let to = Redirect { address: *node, permanent: false };
+            self.server.set_redirect(&export.names.iqn, self.svip, Some(to));
+        }
         self.server.put_target(target(export, volume, hand, self.svip));
     }
 
@@ -199,9 +212,14 @@ impl DataPlane {
         self.svip
     }
 
-    /// Makes the SVIP misbehave, or behave again.
-    pub fn set_fault(&self, fault: PortalFault) {
-        self.server.set_portal_fault(self.svip, fault);
+    /// Where iSCSI listens: the SVIP, and the nodes behind it.
+    pub fn portals(&self) -> impl Iterator<Item = SocketAddr> {
+        [self.svip].into_iter().chain(self.nodes.iter().copied())
+    }
+
+    /// Makes a portal misbehave, or behave again.
+    pub fn set_fault(&self, portal: SocketAddr, fault: PortalFault) {
+        self.server.set_portal_fault(portal, fault);
     }
 
     /// The normal sessions, in order of login.

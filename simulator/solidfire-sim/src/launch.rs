@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Parser;
-use iscsi_target::{IscsiServer, PortGroup, Portal, PortalError};
+use iscsi_target::{IscsiServer, PortalError};
 use levers::{EventLog, Levers};
 use rand::RngExt as _;
 use serde_json::{Map, Value, json};
@@ -17,8 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
 use crate::dataplane::DataPlane;
-use crate::rpc;
+use crate::nodes::{Bound, NodeArguments, NodeError, bind_svip};
+use crate::rpc::{self, Endpoint};
 use crate::state::State;
+use crate::state::limits::VOLUME_COUNT_MAX;
 
 /// The administrator's password when none is given.
 const DEFAULT_PASSWORD: &str = "admin";
@@ -32,9 +34,14 @@ pub struct Arguments {
     /// Where iSCSI listens; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
     svip: SocketAddr,
+    #[command(flatten)]
+    nodes: NodeArguments,
     /// Name of the cluster
     #[arg(long, value_name = "NAME", default_value = "solidfire-sim")]
     name: String,
+    /// Volumes the cluster may have, deleted ones included
+    #[arg(long, value_name = "NUMBER", default_value_t = VOLUME_COUNT_MAX)]
+    max_volumes: usize,
     /// Operations of 4 KiB a second that all volumes together do at most
     #[arg(long, value_name = "IOPS", default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(100..))]
     cluster_iops: u32,
@@ -67,6 +74,9 @@ pub enum LaunchError {
     /// A listener could not start.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// A node's addresses cannot be used.
+    #[error(transparent)]
+    Node(#[from] NodeError),
     /// iSCSI could not listen.
     #[error("--svip: iSCSI could not listen")]
     Svip(#[from] PortalError),
@@ -77,6 +87,7 @@ pub enum LaunchError {
 pub struct Running {
     cluster: Arc<Cluster>,
     api: Serving,
+    node_apis: Vec<Serving>,
     control: Serving,
     svip: SocketAddr,
     server: IscsiServer,
@@ -91,7 +102,7 @@ pub struct Running {
 /// # Errors
 /// [`LaunchError`]; then nothing listens.
 pub async fn start(arguments: Arguments) -> Result<Running, LaunchError> {
-    let Arguments { front, svip, name, cluster_iops } = arguments;
+    let Arguments { front, svip, nodes, name, max_volumes, cluster_iops } = arguments;
     let administrator = front.administrator(DEFAULT_PASSWORD)?;
     let identity = TlsIdentity::generate("solidfire-sim", &[front.management.ip()])?;
     if let Some(path) = &front.ca_out {
@@ -103,17 +114,25 @@ pub async fn start(arguments: Arguments) -> Result<Running, LaunchError> {
     let seed = front.seed.unwrap_or_else(|| rand::rng().random());
     let (events, levers) = (EventLog::new(), Levers::seeded(seed));
     let server = IscsiServer::with_levers(events.clone(), levers.clone());
-    let group = PortGroup { id: 1, relative_port: 1 };
-    let svip = server.bind_portal(Portal { listen: svip, tag: 1, group }).await?;
+    let svip = bind_svip(&server, svip).await?;
+    let nodes = Bound::new(&server, &nodes).await?;
 
     let mvip = api.local_addr().map_err(ServeError::Local)?;
-    let state = State::new(&name, mvip, svip, seed);
-    let cluster =
-        Arc::new(Cluster::new(state, DataPlane::new(server.clone(), svip, cluster_iops), events, levers));
-    let router = rpc::router(Arc::clone(&cluster), BasicAuth::new(vec![administrator]));
+    let state = State::new(&name, mvip, svip, seed)
+        .with_nodes(&nodes.addresses(svip)?)
+        .with_volume_count_max(max_volumes);
+    let data_plane = DataPlane::new(server.clone(), svip, cluster_iops).with_nodes(nodes.portals);
+    let cluster = Arc::new(Cluster::new(state, data_plane, events, levers));
+    let router =
+        |endpoint| rpc::router(Arc::clone(&cluster), endpoint, BasicAuth::new(vec![administrator.clone()]));
+    let node_apis = (1..)
+        .zip(nodes.listeners)
+        .map(|(id, listener)| serve_https(listener, &identity, router(Endpoint::Node(id)), stop.clone()));
+    let node_apis = node_apis.collect::<Result<Vec<_>, _>>()?;
     Ok(Running {
-        api: serve_https(api, &identity, router, stop.clone())?,
+        api: serve_https(api, &identity, router(Endpoint::Cluster), stop.clone())?,
         control: serve_http(control, control_router(Arc::clone(&cluster) as _), stop.clone())?,
+        node_apis,
         cluster,
         svip,
         server,
@@ -133,6 +152,11 @@ impl Running {
     /// Where the API listens.
     pub fn management(&self) -> SocketAddr {
         self.api.local_address()
+    }
+
+    /// Where the nodes' own API listens, one address a node.
+    pub fn node_managements(&self) -> Vec<SocketAddr> {
+        self.node_apis.iter().map(Serving::local_address).collect()
     }
 
     /// Where iSCSI listens.
@@ -157,6 +181,7 @@ impl Running {
         fields.insert("management".into(), self.management().to_string().into());
         fields.insert("control".into(), self.control().to_string().into());
         fields.insert("svip".into(), self.svip.to_string().into());
+        fields.insert("nodeManagement".into(), json!(self.node_managements()));
         fields.insert("uniqueID".into(), unique_id.into());
         fields.insert("ca".into(), json!(self.ca_out));
         fields.insert("seed".into(), self.seed.into());
@@ -166,8 +191,13 @@ impl Running {
     /// Stops listening and drops every session.
     pub async fn stop(self) {
         self.stop.cancel();
-        self.server.unbind_portal(self.svip).await;
+        for portal in self.cluster.data_plane().portals() {
+            self.server.unbind_portal(portal).await;
+        }
         self.api.stopped().await;
+        for node in self.node_apis {
+            node.stopped().await;
+        }
         self.control.stopped().await;
     }
 }

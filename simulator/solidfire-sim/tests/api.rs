@@ -2,63 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's helpers fail the test")]
 
-use std::time::Duration;
+mod support;
 
-use clap::Parser as _;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
-use solidfire_sim::{Arguments, Running, start};
 
-struct Bench {
-    running: Running,
-    client: Client,
-}
-
-impl Bench {
-    async fn new() -> Self {
-        let running = start(Arguments::parse_from(["solidfire-sim", "--seed", "1"])).await.unwrap();
-        // A provider can be installed once; another test of this process may have been first.
-        let _installed = rustls::crypto::ring::default_provider().install_default();
-        let ca = reqwest::Certificate::from_pem(running.ca_pem().as_bytes()).unwrap();
-        let client = Client::builder().tls_certs_only([ca]).timeout(Duration::from_secs(20)).build().unwrap();
-        Self { running, client }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("https://{}{path}", self.running.management())
-    }
-
-    async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Response {
-        self.client.post(self.url(path)).basic_auth("admin", Some("admin")).body(body).send().await.unwrap()
-    }
-
-    /// The whole envelope.
-    async fn envelope(&self, method: &str, params: Value) -> Value {
-        let body = json!({"method": method, "params": params, "id": 1}).to_string();
-        let response = self.post("/json-rpc/12.5", body).await;
-        assert_eq!(response.status(), StatusCode::OK);
-        serde_json::from_str(&response.text().await.unwrap()).unwrap()
-    }
-
-    async fn call(&self, method: &str, params: Value) -> Value {
-        let mut envelope = self.envelope(method, params).await;
-        assert!(envelope.get("error").is_none(), "{method}: {envelope}");
-        envelope["result"].take()
-    }
-
-    async fn refused(&self, method: &str, params: Value) -> (String, String) {
-        let envelope = self.envelope(method, params).await;
-        assert_eq!(envelope["error"]["code"], 500, "{method}: {envelope}");
-        let text = |member: &str| envelope["error"][member].as_str().unwrap().to_owned();
-        (text("name"), text("message"))
-    }
-
-    async fn control(&self, path: &str) -> Value {
-        let url = format!("http://{}{path}", self.running.control());
-        let response = self.client.get(url).send().await.unwrap();
-        serde_json::from_str(&response.text().await.unwrap()).unwrap()
-    }
-}
+use self::support::Bench;
 
 #[tokio::test]
 async fn a_request_needs_no_content_type_and_its_id_may_be_anything() {

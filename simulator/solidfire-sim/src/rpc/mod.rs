@@ -4,6 +4,8 @@
 
 mod access_groups;
 mod decode;
+mod hardware;
+mod node;
 mod params;
 mod protection;
 mod render;
@@ -26,7 +28,7 @@ use tracing::{debug, info};
 
 use crate::cluster::Cluster;
 use crate::skin::ElementSkin;
-use crate::state::{ApiError, Reply};
+use crate::state::ApiError;
 use crate::veil::Veil;
 
 use self::params::Params;
@@ -34,20 +36,30 @@ use self::version::Version;
 
 pub(crate) use self::render::volume as render_volume;
 
-/// The API of `cluster` for the administrators that `auth` admits.
-pub(crate) fn router(cluster: Arc<Cluster>, auth: BasicAuth) -> Router {
+/// Whose API it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Endpoint {
+    /// The cluster's, at the MVIP.
+    Cluster,
+    /// That of the node of this number.
+    Node(u32),
+}
+
+/// An API of `cluster` for the administrators that `auth` admits.
+pub(crate) fn router(cluster: Arc<Cluster>, endpoint: Endpoint, auth: BasicAuth) -> Router {
     let (levers, events) = (cluster.fault_levers().clone(), cluster.events().clone());
     let router = Router::new()
         .route("/json-rpc/{version}", get(get_form).post(post_form))
         .route("/json-rpc/{version}/", get(get_form).post(post_form))
         .fallback(async || not_found())
-        .with_state(Arc::new(Api { cluster, auth, veil: Mutex::default() }));
+        .with_state(Arc::new(Api { cluster, endpoint, auth, veil: Mutex::default() }));
     obey_levers(router, &levers, &events, ElementSkin)
 }
 
 #[derive(Debug)]
 struct Api {
     cluster: Arc<Cluster>,
+    endpoint: Endpoint,
     auth: BasicAuth,
     veil: Mutex<Veil>,
 }
@@ -98,7 +110,7 @@ impl Api {
     }
 
     /// Carries a method out, not at all, or by half, as the faults that hit it would have it.
-    fn carry_out(&self, method: &str, params: &mut Params, hits: &[Hit]) -> Result<Reply, ApiError> {
+    fn carry_out(&self, method: &str, params: &mut Params, hits: &[Hit]) -> Result<Value, ApiError> {
         let mut told = None;
         for hit in hits {
             match &hit.fault {
@@ -112,8 +124,25 @@ impl Api {
                 _ => {}
             }
         }
-        let reply = decode::decode(method, params).and_then(|request| self.cluster.call(request))?;
-        told.map_or(Ok(reply), Err)
+        let result = self.answer(method, params)?;
+        told.map_or(Ok(result), Err)
+    }
+
+    /// The result of a method.
+    fn answer(&self, method: &str, params: &mut Params) -> Result<Value, ApiError> {
+        let hardware = |params| {
+            self.cluster.with_state(|state| match self.endpoint {
+                Endpoint::Cluster => hardware::answer(state.identity(), method, params),
+                Endpoint::Node(id) => Some(node::answer(state.identity(), id, method, params)),
+            })
+        };
+        match hardware(params) {
+            Some(result) => result,
+            None => {
+                let request = decode::decode(method, params)?;
+                self.cluster.call(request).map(|reply| render::result(&reply))
+            }
+        }
     }
 
     /// The volume that a call names, as it is, where a lever keeps it shown after its end.
@@ -130,11 +159,10 @@ impl Api {
         let outcome = self.carry_out(method, &mut params, hits);
         self.cluster.record_call(method, outcome.as_ref().err());
         match outcome {
-            Ok(reply) => {
+            Ok(mut result) => {
                 debug!(method, "done");
                 let mut envelope = Map::new();
                 envelope.insert("id".into(), id.clone());
-                let mut result = render::result(&reply);
                 let mut veil = self.veil.lock();
                 veil.lift(Instant::now(), |rule| self.cluster.fault_levers().api().holds(rule));
                 veil.over(method, &mut result);
@@ -211,7 +239,7 @@ mod tests {
     use crate::state::State;
 
     /// Every method the cluster has, and one it has not.
-    const METHODS: [&str; 56] = [
+    const METHODS: [&str; 60] = [
         "GetAPI",
         "GetClusterInfo",
         "GetClusterVersionInfo",
@@ -267,6 +295,10 @@ mod tests {
         "ListInitiators",
         "ModifyInitiators",
         "DeleteInitiators",
+        "ListAllNodes",
+        "ListDrives",
+        "GetClusterState",
+        "GetNodeHardwareInfo",
         "StartClusterPairing",
     ];
     const MEMBERS: [&str; 36] = [
@@ -314,7 +346,8 @@ mod tests {
         let server = IscsiServer::with_levers(events.clone(), levers.clone());
         let state = State::new("test", address, address, 1);
         let cluster = Cluster::new(state, DataPlane::new(server, address, 200_000), events, levers);
-        Api { cluster: Arc::new(cluster), auth: BasicAuth::new(Vec::new()), veil: Mutex::default() }
+        let (cluster, endpoint) = (Arc::new(cluster), Endpoint::Cluster);
+        Api { cluster, endpoint, auth: BasicAuth::new(Vec::new()), veil: Mutex::default() }
     }
 
     pub(super) fn answer(api: &Api, method: &str, params: &Value) -> Value {

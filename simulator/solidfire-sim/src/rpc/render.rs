@@ -4,24 +4,23 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::hardware::{self, MAX_USED_SPACE};
 use super::{access_groups, protection, version};
 use crate::state::limits::{
     ACCESS_GROUP_COUNT_MAX, ACCESS_GROUP_NAME_LENGTH, ACCOUNT_COUNT_MAX, ACCOUNT_NAME_LENGTH, BURST_IOPS,
     INITIATOR_COUNT_MAX, INITIATOR_NAME_LENGTH, INITIATORS_PER_ACCESS_GROUP_MAX, MAX_IOPS, MIN_IOPS,
-    QOS_POLICY_COUNT_MAX, SECRET_LENGTH, SNAPSHOT_NAME_LENGTH, SNAPSHOTS_PER_VOLUME_MAX, VOLUME_COUNT_MAX,
-    VOLUME_NAME_LENGTH, VOLUME_SIZE_MAX, VOLUME_SIZE_MIN, VOLUMES_PER_ACCESS_GROUP_MAX,
-    VOLUMES_PER_ACCOUNT_MAX, VOLUMES_PER_GROUP_SNAPSHOT_MAX,
+    QOS_POLICY_COUNT_MAX, SECRET_LENGTH, SNAPSHOT_NAME_LENGTH, SNAPSHOTS_PER_VOLUME_MAX, VOLUME_NAME_LENGTH,
+    VOLUME_SIZE_MAX, VOLUME_SIZE_MIN, VOLUMES_PER_ACCESS_GROUP_MAX, VOLUMES_PER_ACCOUNT_MAX,
+    VOLUMES_PER_GROUP_SNAPSHOT_MAX,
 };
 use crate::state::{
-    Access, AccountRecord, AccountStatus, Capacity, ClusterIdentity, HardwareKind, LogicalBlock, Qos, Reply,
-    Volume, VolumeUsage,
+    Access, AccountRecord, AccountStatus, Capacity, ClusterIdentity, LogicalBlock, Node, Qos, Reply, Volume,
+    VolumeUsage,
 };
 use crate::traffic::{SAMPLE, Traffic};
 
 /// Block in which the array counts space, bytes.
 const BLOCK_BYTES: u64 = 4096;
-/// Bytes the simulated drives hold.
-const MAX_USED_SPACE: u64 = 64 << 40;
 /// Bytes of volumes the cluster promises at most: five times what it holds.
 const MAX_PROVISIONED_SPACE: u64 = 5 * MAX_USED_SPACE;
 /// Metadata space of the simulated drives, bytes.
@@ -30,16 +29,14 @@ const MAX_USED_METADATA_SPACE: u64 = 4 << 40;
 /// The `result` of an answer.
 pub(super) fn result(reply: &Reply) -> Value {
     match reply {
-        Reply::Api => {
-            json!({"currentVersion": version::CURRENT.to_string(), "supportedVersions": version::supported()})
-        }
+        Reply::Api => version::api(),
         Reply::ClusterInfo(identity) => json!({"clusterInfo": cluster_info(identity)}),
-        Reply::ClusterVersionInfo => cluster_version_info(),
+        Reply::ClusterVersionInfo(identity) => cluster_version_info(identity),
         Reply::ClusterHardwareInfo(kind, identity) => {
-            json!({"clusterHardwareInfo": hardware(*kind, identity)})
+            json!({"clusterHardwareInfo": hardware::cluster_hardware(*kind, identity)})
         }
         Reply::ClusterCapacity(capacity) => json!({"clusterCapacity": cluster_capacity(capacity)}),
-        Reply::Limits => limits(),
+        Reply::Limits(volumes) => limits(*volumes),
         Reply::DefaultQos(defaults) => qos(*defaults),
         Reply::Account(record) => json!({"account": account(record)}),
         Reply::AccountAdded(record) => json!({"accountID": record.account.id.0, "account": account(record)}),
@@ -65,12 +62,13 @@ pub(crate) fn time(at: Timestamp) -> String {
 
 fn cluster_info(identity: &ClusterIdentity) -> Value {
     let (mvip, svip) = (identity.mvip.ip().to_string(), identity.svip.ip().to_string());
+    let ensemble: Vec<_> = identity.nodes.iter().map(|node| node.storage.ip().to_string()).collect();
     json!({
         "attributes": {},
         "defaultProtectionScheme": "doubleHelix",
         "enabledProtectionSchemes": ["doubleHelix"],
         "encryptionAtRestState": "disabled",
-        "ensemble": [svip],
+        "ensemble": ensemble,
         "mvip": mvip,
         "mvipInterface": "Bond1G",
         "mvipNodeID": 1,
@@ -88,12 +86,15 @@ fn cluster_info(identity: &ClusterIdentity) -> Value {
     })
 }
 
-fn cluster_version_info() -> Value {
+fn cluster_version_info(identity: &ClusterIdentity) -> Value {
     let version = version::SOFTWARE;
+    let node =
+        |node: &Node| json!({"nodeID": node.id, "nodeVersion": version, "nodeInternalRevision": version});
+    let nodes: Vec<_> = identity.nodes.iter().map(node).collect();
     json!({
         "clusterAPIVersion": version::CURRENT.to_string(),
         "clusterVersion": version,
-        "clusterVersionInfo": [{"nodeID": 1, "nodeVersion": version, "nodeInternalRevision": version}],
+        "clusterVersionInfo": nodes,
         "pendingClusterVersion": null,
         "softwareVersionInfo": {
             "currentVersion": version,
@@ -103,26 +104,6 @@ fn cluster_version_info() -> Value {
             "startTime": "",
         },
     })
-}
-
-fn hardware(kind: HardwareKind, identity: &ClusterIdentity) -> Value {
-    let unique_id = identity.unique_id.to_string().to_ascii_uppercase();
-    let node = json!({
-        "chassisType": "SIM",
-        "hostname": format!("{}-1", identity.name),
-        "nodeType": "SIM",
-        "platform": {"nodeType": "SIM", "nodeMemoryGB": 64},
-        "serial": format!("SIM{unique_id}0001"),
-        "uuid": identity.uuid,
-    });
-    let mut info = Map::new();
-    if kind != HardwareKind::Drives {
-        info.insert("nodes".into(), json!({"1": node}));
-    }
-    if kind != HardwareKind::Nodes {
-        info.insert("drives".into(), json!({}));
-    }
-    Value::Object(info)
 }
 
 fn cluster_capacity(capacity: &Capacity) -> Value {
@@ -155,7 +136,7 @@ fn cluster_capacity(capacity: &Capacity) -> Value {
     })
 }
 
-fn limits() -> Value {
+fn limits(volumes: usize) -> Value {
     let limits = [
         ("accountCountMax", json!(ACCOUNT_COUNT_MAX)),
         ("accountNameLengthMax", json!(ACCOUNT_NAME_LENGTH.end())),
@@ -188,7 +169,7 @@ fn limits() -> Value {
         ("volumeAccessGroupsPerVolumeCountMax", json!(64)),
         ("volumeBurstIOPSMax", json!(BURST_IOPS.end())),
         ("volumeBurstIOPSMin", json!(BURST_IOPS.start())),
-        ("volumeCountMax", json!(VOLUME_COUNT_MAX)),
+        ("volumeCountMax", json!(volumes)),
         ("volumeMaxIOPSMax", json!(MAX_IOPS.end())),
         ("volumeMaxIOPSMin", json!(MAX_IOPS.start())),
         ("volumeMinIOPSMax", json!(MIN_IOPS.end())),
@@ -315,7 +296,7 @@ fn volume_stats(usage: &VolumeUsage) -> Value {
         "clientQueueDepth": 0,
         "desiredMetadataHosts": null,
         "latencyUSec": latency as u64,
-        "metadataHosts": {"deadSecondaries": [], "liveSecondaries": [], "primary": 1},
+        "metadataHosts": {"deadSecondaries": [], "liveSecondaries": [], "primary": usage.node},
         "nonZeroBlocks": non_zero,
         "readBytes": total.read.bytes,
         "readBytesLastSample": sample.read.bytes,

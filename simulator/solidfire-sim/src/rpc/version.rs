@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde_json::{Value, json};
+
 /// A version, `major.minor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version {
@@ -22,6 +24,11 @@ const LAST_MINORS: [u8; 12] = [0, 0, 0, 0, 1, 0, 4, 7, 6, 9, 8, 8];
 pub(super) fn supported() -> Vec<String> {
     let minors = |(major, last): (u8, u8)| (0..=last).map(move |minor| Version { major, minor }.to_string());
     (1u8..).zip(LAST_MINORS).flat_map(minors).collect()
+}
+
+/// The result of `GetAPI`.
+pub(super) fn api() -> Value {
+    json!({"currentVersion": CURRENT.to_string(), "supportedVersions": supported()})
 }
 
 impl FromStr for Version {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::account::require_small;
-use super::limits::{ASYNC_RESULTS_KEPT, VOLUME_COUNT_MAX};
+use super::limits::ASYNC_RESULTS_KEPT;
 use super::machine::{State, draw_uuid, grown};
 use super::volume::require_name;
 use super::{
@@ -143,9 +143,7 @@ impl State {
         let account = self.require_account(new.account.unwrap_or(original.account))?.id;
         let least = self.source_size(source)?;
         let size = new.size.map_or(Ok(least), |bytes| grown(least, bytes))?;
-        if self.volumes.len() >= VOLUME_COUNT_MAX {
-            return Err(ApiError::ExceededLimit { what: "volumes", maximum: VOLUME_COUNT_MAX });
-        }
+        self.require_room()?;
         self.require_room_in(account)?;
         let id = self.last.volume.advance();
         let volume = Volume {

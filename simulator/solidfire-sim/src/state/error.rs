@@ -92,6 +92,9 @@ pub enum ApiError {
     /// A volume cannot become smaller.
     #[error("Lowering a volume size is not allowed.")]
     ShrinkProhibited,
+    /// No such node.
+    #[error("NodeID {0} does not exist.")]
+    NodeIdDoesNotExist(i64),
     /// No such QoS policy.
     #[error("QoSPolicyID {0} does not exist.")]
     QosPolicyDoesNotExist(PolicyId),
@@ -158,6 +161,7 @@ impl ApiError {
             Self::AccountHasVolumes { .. } => "xAPINotPermitted",
             Self::VolumeIdDoesNotExist(_) => "xVolumeIDDoesNotExist",
             Self::ShrinkProhibited => "xVolumeShrinkProhibited",
+            Self::NodeIdDoesNotExist(_) => "xNodeIDDoesNotExist",
             Self::QosPolicyDoesNotExist(_) => "xQoSPolicyDoesNotExist",
             Self::AccessGroupIdDoesNotExist(_) => "xVolumeAccessGroupIDDoesNotExist",
             Self::AlreadyInAccessGroup { .. } => "xAlreadyInVolumeAccessGroup",

@@ -16,8 +16,8 @@ use super::volume::{require_name, require_size};
 use super::{
     Account, AccountId, AccountPatch, AccountRecord, AccountStatus, ApiError, AsyncHandle, Capacity, CloneId,
     ClusterIdentity, DataPlaneChange, DataPlaneView, Deletion, Group, GroupId, Job, NewAccount, NewVolume,
-    Page, Policy, PolicyId, Qos, Reply, Request, Snapshot, SnapshotId, UniqueId, Volume, VolumeFilter,
-    VolumeId, VolumeNames, VolumePatch, VolumeUsage,
+    NodeAddresses, Page, Policy, PolicyId, Qos, Reply, Request, Snapshot, SnapshotId, UniqueId, Volume,
+    VolumeFilter, VolumeId, VolumeNames, VolumePatch, VolumeUsage, home_of,
 };
 
 /// Everything the cluster knows.
@@ -61,13 +61,16 @@ impl State {
     /// An empty cluster. `seed` decides its unique ID, UUIDs and generated secrets.
     pub fn new(name: &str, mvip: SocketAddr, svip: SocketAddr, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let identity = ClusterIdentity {
+        let mut identity = ClusterIdentity {
             name: name.to_owned(),
             unique_id: UniqueId::draw(&mut random),
             uuid: draw_uuid(&mut random),
             mvip,
             svip,
+            nodes: Vec::new(),
+            volume_count_max: VOLUME_COUNT_MAX,
         };
+        identity.set_nodes(&[NodeAddresses { storage: svip, management: mvip }]);
         Self {
             identity,
             random,
@@ -80,6 +83,18 @@ impl State {
             access: Access::default(),
             last: Last::default(),
         }
+    }
+
+    /// The cluster with nodes at these addresses, instead of the one it has without.
+    pub fn with_nodes(mut self, addresses: &[NodeAddresses]) -> Self {
+        self.identity.set_nodes(addresses);
+        self
+    }
+
+    /// The cluster with another number of volumes that it may have.
+    pub fn with_volume_count_max(mut self, maximum: usize) -> Self {
+        self.identity.volume_count_max = maximum;
+        self
     }
 
     /// Who the cluster is.
@@ -116,10 +131,10 @@ impl State {
         Ok(match request {
             Request::GetApi => Reply::Api,
             Request::GetClusterInfo => Reply::ClusterInfo(self.identity.clone()),
-            Request::GetClusterVersionInfo => Reply::ClusterVersionInfo,
+            Request::GetClusterVersionInfo => Reply::ClusterVersionInfo(self.identity.clone()),
             Request::GetClusterHardwareInfo(kind) => Reply::ClusterHardwareInfo(kind, self.identity.clone()),
             Request::GetClusterCapacity => Reply::ClusterCapacity(self.capacity(now, seen)),
-            Request::GetLimits => Reply::Limits,
+            Request::GetLimits => Reply::Limits(self.identity.volume_count_max),
             Request::GetDefaultQos => Reply::DefaultQos(Qos::DEFAULT),
             Request::GetAccountByName(username) => Reply::Account(self.require_account_named(&username)?),
             Request::GetAccountById(id) => Reply::Account(self.record(self.require_account(id)?)),
@@ -141,7 +156,8 @@ impl State {
                 let volume = self.require_active(id)?.clone();
                 let (traffic, burst_credit) = seen.traffic(id);
                 let used = seen.allocated(id);
-                Reply::VolumeStats(VolumeUsage { volume, used, traffic, burst_credit, at: now })
+                let node = home_of(id, &self.identity.nodes).map_or(0, |node| node.id);
+                Reply::VolumeStats(VolumeUsage { volume, used, traffic, burst_credit, node, at: now })
             }
             Request::Policy(request) => self.policies(request, changes)?,
             Request::Snapshot(request) => self.snapshots(request, now, changes)?,
@@ -289,6 +305,15 @@ impl State {
         volume.ok_or(ApiError::VolumeIdDoesNotExist(id))
     }
 
+    /// Room in the cluster for one volume more.
+    pub(super) fn require_room(&self) -> Result<(), ApiError> {
+        let maximum = self.identity.volume_count_max;
+        match self.volumes.len() < maximum {
+            true => Ok(()),
+            false => Err(ApiError::ExceededLimit { what: "volumes", maximum }),
+        }
+    }
+
     pub(super) fn require_room_in(&self, account: AccountId) -> Result<(), ApiError> {
         if self.volumes_of(account).count() >= VOLUMES_PER_ACCOUNT_MAX {
             return Err(ApiError::ExceededLimit {
@@ -300,8 +325,10 @@ impl State {
     }
 
     fn list_volumes(&self, filter: &VolumeFilter) -> Vec<Volume> {
+        // A page begins where it begins: it costs what it holds, not what is before it.
         self.volumes
-            .values()
+            .range(filter.start.unwrap_or_default()..)
+            .map(|(_, volume)| volume)
             .filter(|volume| filter.admits(volume))
             .take(filter.limit.unwrap_or(usize::MAX))
             .cloned()
@@ -319,9 +346,7 @@ impl State {
         require_small(&new.attributes)?;
         let (qos, policy) = self.rates((Qos::DEFAULT, None), new.qos)?;
         let account = self.require_account(new.account)?.clone();
-        if self.volumes.len() >= VOLUME_COUNT_MAX {
-            return Err(ApiError::ExceededLimit { what: "volumes", maximum: VOLUME_COUNT_MAX });
-        }
+        self.require_room()?;
         self.require_room_in(account.id)?;
         let id = self.last.volume.advance();
         let volume = Volume {

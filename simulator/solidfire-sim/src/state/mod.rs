@@ -10,6 +10,7 @@ mod error;
 mod identity;
 pub mod limits;
 mod machine;
+mod node;
 mod number;
 mod policy;
 mod qos;
@@ -28,6 +29,7 @@ pub use copy::{CopyRequest, Job, NewClone};
 pub use error::ApiError;
 pub use identity::{DeviceId, UniqueId, VolumeNames};
 pub use machine::{Outcome, State};
+pub use node::{DRIVES_PER_NODE, Node, NodeAddresses, home_of};
 pub use number::{
     AccessGroupId, AccountId, AsyncHandle, CloneId, GroupId, InitiatorId, PolicyId, SnapshotId, VolumeId,
 };

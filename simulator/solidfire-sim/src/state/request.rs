@@ -9,7 +9,7 @@ use crate::traffic::Traffic;
 
 use super::{
     AccessGroupRecord, AccessRequest, AccountId, AccountPatch, AccountRecord, CopyRequest, GroupRecord,
-    Initiator, Job, NewAccount, NewVolume, PolicyRecord, PolicyRequest, Qos, Snapshot, SnapshotRequest,
+    Initiator, Job, NewAccount, NewVolume, Node, PolicyRecord, PolicyRequest, Qos, Snapshot, SnapshotRequest,
     UniqueId, Volume, VolumeFilter, VolumeId, VolumePatch,
 };
 
@@ -101,6 +101,10 @@ pub struct ClusterIdentity {
     pub mvip: SocketAddr,
     /// Where iSCSI listens.
     pub svip: SocketAddr,
+    /// Its nodes, ascending.
+    pub nodes: Vec<Node>,
+    /// Volumes it may have, deleted ones included.
+    pub volume_count_max: usize,
 }
 
 /// What the cluster has promised and holds.
@@ -131,6 +135,8 @@ pub struct VolumeUsage {
     pub traffic: Traffic,
     /// Operations it may do beyond its maxIOPS.
     pub burst_credit: u64,
+    /// The node that serves it.
+    pub node: u32,
     /// When this was true.
     pub at: Timestamp,
 }
@@ -143,13 +149,13 @@ pub enum Reply {
     /// Who the cluster is.
     ClusterInfo(ClusterIdentity),
     /// The versions of the software.
-    ClusterVersionInfo,
+    ClusterVersionInfo(ClusterIdentity),
     /// The hardware.
     ClusterHardwareInfo(HardwareKind, ClusterIdentity),
     /// The capacity.
     ClusterCapacity(Capacity),
-    /// The limits.
-    Limits,
+    /// The limits, and volumes of the cluster at most.
+    Limits(usize),
     /// The QoS of a volume that asks for none.
     DefaultQos(Qos),
     /// One account.
