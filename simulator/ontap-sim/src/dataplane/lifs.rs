@@ -9,17 +9,63 @@ use std::net::SocketAddr;
 
 use iscsi_target::{PortGroup, Portal};
 use serde_json::json;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{BoundNfs, BoundPortal, BringUpError, DataPlanes, DoorError};
 use crate::door::{Door, Doorkeeper};
 use crate::state::lif::{Listening, Place};
-use crate::state::{LifId, SvmId};
+use crate::state::{Cluster, Lif, LifId, SvmId};
 
 /// The well-known port of the port mapper (RFC 1833).
 const PORTMAP: u16 = 111;
 
+/// How often another free port is chosen where the first LIF's is taken on another LIF's address.
+const OTHER_PORTS: u32 = 8;
+
 impl DataPlanes {
+    /// Brings up every LIF of the cluster; one that need not rise may be down.
+    ///
+    /// # Errors
+    /// [`BringUpError`] for the first LIF that cannot listen and must.
+    pub(super) async fn raise_all(
+        &self,
+        cluster: &Cluster,
+        must_rise: impl Fn(&Lif) -> bool,
+    ) -> Result<(), BringUpError> {
+        let mut others_left = OTHER_PORTS;
+        'again: loop {
+            for lif in cluster.lifs.values() {
+                let Some(listening) = cluster.listening(lif) else { continue };
+                match self.raise(&listening).await {
+                    // One port serves every LIF of a protocol. What is free on the first's address
+                    // may be, on another, the port of anybody's outgoing connection.
+                    Err(error) if others_left > 0 && self.chose_port_of(&error) => {
+                        debug!(%error, "another free port is chosen");
+                        others_left = others_left.saturating_sub(1);
+                        for lif in cluster.lifs.keys() {
+                            self.lower(*lif).await;
+                        }
+                        continue 'again;
+                    }
+                    Err(error) if must_rise(lif) => return Err(error),
+                    Err(error) => self.note_down(&listening, &error),
+                    Ok(()) => {}
+                }
+            }
+            return Ok(());
+        }
+    }
+
+    /// The port that was taken is no user's choice.
+    fn chose_port_of(&self, error: &BringUpError) -> bool {
+        let asked = match error {
+            BringUpError::Nfs(..) => self.ports.nfs,
+            BringUpError::Iscsi(..) => self.ports.iscsi,
+            BringUpError::Portmap(..) | BringUpError::Door(..) => return false,
+        };
+        asked == 0 && error.is_port_taken()
+    }
+
     /// Makes the LIF listen as told; what it listened to before and is to no longer is closed.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod tests;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
@@ -74,6 +75,16 @@ impl BringUpError {
             Self::Nfs(at, _) | Self::Portmap(at, _) | Self::Iscsi(at, _) => at.ip(),
             Self::Door(address, _) => *address,
         }
+    }
+
+    /// Another socket has the port.
+    pub(super) fn is_port_taken(&self) -> bool {
+        let source = match self {
+            Self::Nfs(_, LifError::Listen { source, .. }) => source,
+            Self::Iscsi(_, PortalError::Listen { source, .. }) => source,
+            _ => return false,
+        };
+        source.kind() == io::ErrorKind::AddrInUse
     }
 }
 
@@ -246,14 +257,7 @@ impl DataPlanes {
             courier: OnceLock::new(),
             served: Arc::new(Mutex::new(served)),
         };
-        for lif in cluster.lifs.values() {
-            let Some(listening) = cluster.listening(lif) else { continue };
-            match planes.raise(&listening).await {
-                Err(error) if must_rise(lif) => return Err(error),
-                Err(error) => planes.note_down(&listening, &error),
-                Ok(()) => {}
-            }
-        }
+        planes.raise_all(cluster, must_rise).await?;
         Ok(planes)
     }
 

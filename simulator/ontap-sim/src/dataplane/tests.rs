@@ -55,6 +55,19 @@ fn post(cluster: &mut Cluster, planes: &DataPlanes, path: &str, body: Value) {
 }
 
 #[tokio::test]
+async fn a_free_port_that_is_taken_on_another_lifs_address_is_not_kept() {
+    let (cluster, planes) = brought_up().await;
+    let [first, second] = &planes.portals()[..] else { panic!("{:?}", planes.portals()) };
+    assert_eq!(first.address.port(), second.address.port());
+    planes.lower(second.lif).await;
+    let _anybody = std::net::TcpListener::bind(second.address).unwrap();
+    planes.raise_all(&cluster, |_| true).await.unwrap();
+    let [first, other] = &planes.portals()[..] else { panic!("{:?}", planes.portals()) };
+    assert_eq!(first.address.port(), other.address.port());
+    assert_ne!(other.address, second.address);
+}
+
+#[tokio::test]
 async fn a_mapped_lun_shows_its_initiators_its_identity_and_its_owners_group() {
     let (mut cluster, planes) = brought_up().await;
     let volume = json!({ "name": "v", "svm.name": "svm1", "aggregates.name": ["aggr2"], "size": "1GB" });
