@@ -67,6 +67,15 @@ impl Page {
         }
     }
 
+    /// Whether the two are one page, shared.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Disk(one), Self::Disk(other)) => Arc::ptr_eq(one, other),
+            (Self::Memory(one), Self::Memory(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     /// Copies a part of the page to where it is wanted (both of the same length).
     pub(crate) fn copy_to(&self, within: Range<usize>, to: &mut [u8]) -> Result<(), BlockError> {
         match self {

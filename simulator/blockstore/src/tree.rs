@@ -107,6 +107,35 @@ impl<P> Tree<P> {
         to
     }
 
+    /// Numbers of the pages that the two trees do not share, ascending: present in one alone, or another page in
+    /// each (`same` tells). Leaves that are shared are not entered.
+    pub(crate) fn differing(&self, other: &Self, same: impl Fn(&P, &P) -> bool) -> Vec<u64> {
+        let mut numbers = Vec::new();
+        let next = |at| self.seek(at, u64::MAX, true).min(other.seek(at, u64::MAX, true));
+        let mut at = next(0);
+        while at < u64::MAX {
+            let first = at - slot(at, 0) as u64;
+            let (ours, theirs) =
+                (self.leaf(first).map(|found| found.0), other.leaf(first).map(|found| found.0));
+            if !matches!((ours, theirs), (Some(ours), Some(theirs)) if std::ptr::eq(ours, theirs)) {
+                for (number, place) in (first..).zip(0..FANOUT) {
+                    let ours = ours.and_then(|leaf| leaf.get(place)?.as_ref());
+                    let theirs = theirs.and_then(|leaf| leaf.get(place)?.as_ref());
+                    let shared = match (ours, theirs) {
+                        (Some(ours), Some(theirs)) => same(ours, theirs),
+                        (None, None) => true,
+                        _ => false,
+                    };
+                    if !shared {
+                        numbers.push(number);
+                    }
+                }
+            }
+            at = first.checked_add(FANOUT as u64).map_or(u64::MAX, next);
+        }
+        numbers
+    }
+
     /// The leaf of a page, or the level at which the way to it ends: a whole span of that level
     /// is absent.
     fn deepest(&self, number: u64) -> (Option<&Leaf<P>>, u32) {

@@ -1,5 +1,6 @@
 //! Volumes and snapshots: the handles through which others read and write.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::BufMut;
@@ -8,7 +9,7 @@ use parking_lot::{RwLock, RwLockUpgradableReadGuard};
 use crate::change::Change;
 use crate::error::BlockError;
 use crate::image::{Image, Medium};
-use crate::page::{PAGE_SIZE, Reservation};
+use crate::page::{PAGE_SIZE, Page, Reservation};
 use crate::store::VolumeId;
 use crate::store::journal::Journal;
 use crate::store::record::Record;
@@ -460,6 +461,25 @@ impl Snapshot {
     /// [`BlockError::OutOfRange`]; [`BlockError::Damaged`].
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), BlockError> {
         self.image.read_at(offset, buffer)
+    }
+
+    /// Bytes that may differ from an earlier state of the same volume, as ranges within this one, in order;
+    /// `None`: from nothing. What the two share is passed over without being read.
+    #[must_use]
+    pub fn changed_since(&self, earlier: Option<&Self>) -> Vec<Range<u64>> {
+        let nothing = Tree::new();
+        let earlier = earlier.map_or(&nothing, |earlier| &earlier.image.pages);
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for number in self.image.pages.differing(earlier, Page::is) {
+            let start = number.saturating_mul(PAGE_SIZE as u64);
+            let end = start.saturating_add(PAGE_SIZE as u64).min(self.image.size);
+            match ranges.last_mut() {
+                _ if start >= end => {}
+                Some(last) if last.end == start => last.end = end,
+                _ => ranges.push(start..end),
+            }
+        }
+        ranges
     }
 }
 

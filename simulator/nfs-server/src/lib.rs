@@ -32,5 +32,7 @@ mod xdr;
 pub use export::{Export, MountedClient};
 pub use policy::{AuthRule, ClientMatch, ClientMatchError, ExportPolicy, ExportRule};
 pub use server::{LifError, NfsServer};
-pub use tree::{AdminError, Durability, FileTree, Quota, RootAttributes, SnapshotInfo, StoreError};
+pub use tree::{
+    AdminError, Durability, FileRange, FileTree, Incoming, Quota, RootAttributes, SnapshotInfo, StoreError,
+};
 pub use versions::NfsVersions;

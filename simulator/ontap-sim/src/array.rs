@@ -114,6 +114,21 @@ impl Array {
         answer
     }
 
+    /// Answers calls that belong together: at one instant, all of them or none. When one is refused its answer is
+    /// the only one.
+    pub(crate) fn answer_together(&self, calls: &[Call]) -> Vec<Answer> {
+        if let [call] = calls {
+            return vec![self.answer(call)];
+        }
+        let admitted = calls.iter().map(|call| Ok(self.admitted(call)?.into_owned()));
+        let answers = admitted
+            .collect::<Result<Vec<_>, Refusal>>()
+            .and_then(|calls| self.change(|cluster| rest::answer_together(cluster, &calls)));
+        let answers = answers.unwrap_or_else(|refusal| vec![Answer::refused(&refusal)]);
+        calls.iter().zip(&answers).for_each(|(call, answer)| self.record(call, answer));
+        answers
+    }
+
     /// Answers a call that is a command of the shell, if it is one. Each step of it is a call of its own; the
     /// faults that hit it hit what it changes.
     fn answer_command(&self, call: &Call, hits: &[Hit]) -> Option<Answer> {
@@ -128,9 +143,11 @@ impl Array {
             Ok(svm) => svm,
             Err(refusal) => return Some(Answer::refused(&refusal)),
         };
-        let mut ask = |call: &Call| match call.method {
-            Method::Get | Method::Options => self.answer(call),
-            _ => self.answer_amid(call, hits),
+        let mut ask = |calls: &[Call]| match calls {
+            [call] if !matches!(call.method, Method::Get | Method::Options) => {
+                vec![self.answer_amid(call, hits)]
+            }
+            calls => self.answer_together(calls),
         };
         let mut management = Management::new(&mut ask);
         management.set_svm(svm.as_deref());
@@ -146,7 +163,7 @@ impl Array {
         prepared: Prepared,
         answers: Vec<String>,
     ) -> Result<String, shell::Failure> {
-        let mut ask = |call: &Call| self.answer(call);
+        let mut ask = |calls: &[Call]| self.answer_together(calls);
         let mut management = Management::new(&mut ask);
         management.set_svm(self.own_svm().as_deref());
         prepared.run(&mut management, answers)
@@ -160,7 +177,7 @@ impl Array {
 
     /// Answers a ZAPI request. Each step of it is a call of its own; `svm` narrows it to an SVM.
     pub fn answer_zapi(&self, svm: Option<&str>, request: &[u8]) -> String {
-        let mut ask = |call: &Call| self.answer(call);
+        let mut ask = |calls: &[Call]| self.answer_together(calls);
         let mut management = Management::new(&mut ask);
         management.set_svm(svm);
         let reply = zapi::answer(&mut management, request);

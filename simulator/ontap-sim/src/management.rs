@@ -8,16 +8,19 @@ use crate::state::{Phase, Refusal};
 
 /// Somebody who asks the management API, possibly for one SVM alone.
 pub(crate) struct Management<'a> {
-    ask: &'a mut dyn FnMut(&Call) -> Answer,
+    ask: &'a mut dyn FnMut(&[Call]) -> Vec<Answer>,
     svm: Option<String>,
 }
+
+/// Asks for an answer when the job has ended.
+const WAITING: (&str, &str) = ("return_timeout", "120");
 
 /// The members of a request's body; dotted names are those of the API reference.
 pub(crate) type Members = Map<String, Value>;
 
 impl<'a> Management<'a> {
-    /// Asks through `ask`.
-    pub(crate) fn new(ask: &'a mut dyn FnMut(&Call) -> Answer) -> Self {
+    /// Asks through `ask`: calls that belong together are carried out at one instant, all of them or none.
+    pub(crate) fn new(ask: &'a mut dyn FnMut(&[Call]) -> Vec<Answer>) -> Self {
         Self { ask, svm: None }
     }
 
@@ -42,18 +45,36 @@ impl<'a> Management<'a> {
         query: &[(&str, &str)],
         body: Value,
     ) -> Result<Answer, Refusal> {
+        let call = self.prepared(method, path, query, body);
+        self.asked(&[call]).map(|answers| answers.into_iter().next())?.ok_or_else(unanswered)
+    }
+
+    /// Makes a record in each of several collections, all at one instant; all are made or none.
+    ///
+    /// # Errors
+    /// The first [`Refusal`] that an answer tells.
+    pub(crate) fn create_together(&mut self, paths: &[String], members: &Members) -> Result<(), Refusal> {
+        let call =
+            |path: &String| self.prepared(Method::Post, path, &[WAITING], Value::Object(members.clone()));
+        let calls: Vec<_> = paths.iter().map(call).collect();
+        self.asked(&calls).map(drop)
+    }
+
+    fn prepared(&self, method: Method, path: &str, query: &[(&str, &str)], body: Value) -> Call {
         let path = path.strip_prefix("/api/").unwrap_or(path);
         let query: Vec<_> =
             query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
-        let call = Call {
-            method,
-            path: format!("/api/{path}"),
-            query: query.join("&"),
-            svm: self.svm.clone().map(SvmScope::Name),
-            body,
-        };
-        let answer = (self.ask)(&call);
-        if answer.status < 400 { Ok(answer) } else { Err(refusal_in(&answer)) }
+        let svm = self.svm.clone().map(SvmScope::Name);
+        Call { method, path: format!("/api/{path}"), query: query.join("&"), svm, body }
+    }
+
+    fn asked(&mut self, calls: &[Call]) -> Result<Vec<Answer>, Refusal> {
+        let answers = (self.ask)(calls);
+        answers
+            .iter()
+            .find(|answer| answer.status >= 400)
+            .map_or(Ok(()), |answer| Err(refusal_in(answer)))?;
+        Ok(answers)
     }
 
     /// Every record that matches, complete. Fields of the query that the collection does not have are ignored.
@@ -134,7 +155,7 @@ impl<'a> Management<'a> {
         query: &[(&str, &str)],
         members: Members,
     ) -> Result<Answer, Refusal> {
-        let mut all = vec![("return_timeout", "120")];
+        let mut all = vec![WAITING];
         all.extend_from_slice(query);
         self.call(method, path, &all, Value::Object(members))
     }
@@ -143,6 +164,11 @@ impl<'a> Management<'a> {
 /// The path of a record, as its link tells it.
 pub(crate) fn href(record: &Value) -> &str {
     record.pointer("/_links/self/href").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whoever is asked answers each call.
+fn unanswered() -> Refusal {
+    Refusal { status: 500, ..Refusal::request(1_500, "An internal error occurred") }
 }
 
 /// What an error body says.

@@ -36,6 +36,7 @@ use std::collections::HashMap;
 
 pub(crate) use attributes::{Attributes, FileKind, SetAttributes, SetTime, Timestamp};
 pub(crate) use content::BLOCK;
+pub use copy::FileRange;
 pub(crate) use directory::NAME_MAX;
 pub use error::AdminError;
 pub(crate) use error::TreeError;
@@ -48,7 +49,7 @@ pub use shared::{FileTree, RootAttributes};
 pub use snapshot::SnapshotInfo;
 pub(crate) use space::SpaceReport;
 pub(crate) use store::{Barrier, await_durable, take_barriers};
-pub use store::{Durability, StoreError};
+pub use store::{Durability, Incoming, StoreError};
 
 use content::Content;
 use directory::Directory;

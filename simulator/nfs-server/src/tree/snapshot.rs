@@ -15,6 +15,7 @@ use crate::tree::directory::{Directory, EntryName, SNAPSHOT_DIRECTORY};
 use crate::tree::error::{AdminError, TreeError};
 use crate::tree::image::Image;
 use crate::tree::inode::{Inode, InodeNumber, Kind, LAST_SNAPSHOT, View};
+use crate::tree::quota::Qtree;
 use crate::tree::store::Record;
 
 /// Snapshots a volume may have (ONTAP 9.4 and later).
@@ -220,6 +221,42 @@ impl Tree {
         // Chunks keep the mark of the snapshots here after which they were written.
         clone.snapshots.epoch = self.snapshots.epoch;
         Ok(clone)
+    }
+
+    /// A tree without snapshots on which those are put together that come from elsewhere: what a snapshot holds,
+    /// or nothing. It goes on with this one's numbers.
+    pub(super) fn beside(&self, base: Option<u32>) -> Result<Self, TreeError> {
+        let mut tree = match base {
+            Some(base) => self.clone_of(base, self.fsid)?,
+            None => Self::bare(self.fsid, self.settings.capacity),
+        };
+        tree.settings = self.settings;
+        tree.next_inode = self.next_inode;
+        tree.last_change = self.last_change;
+        tree.snapshots.epoch = self.snapshots.epoch;
+        Ok(tree)
+    }
+
+    /// Becomes what was put together beside it, above that snapshot. Limits of qtrees stay its own.
+    pub(super) fn adopt(&mut self, base: Option<u32>, beside: Self) {
+        let limits: Vec<_> = self.image.qtrees.iter().map(|(id, qtree)| (*id, qtree.quota)).collect();
+        let first = beside.snapshots.taken.keys().next().copied();
+        self.image = beside.image;
+        self.next_inode = self.next_inode.max(beside.next_inode);
+        self.last_change = self.last_change.max(beside.last_change);
+        self.uncommitted.clear();
+        self.snapshots.epoch = beside.snapshots.epoch;
+        self.snapshots.retained += beside.snapshots.retained;
+        self.snapshots.taken.extend(beside.snapshots.taken);
+        self.snapshots.directory.touch(self.last_change);
+        if let Some(base) = base {
+            self.count_retained(base, first);
+        }
+        for (id, quota) in limits {
+            if let Some(qtree) = self.image.qtrees.get(&id).copied().filter(|qtree| qtree.quota != quota) {
+                self.put_qtree(id, Qtree { quota, ..qtree });
+            }
+        }
     }
 
     /// A snapshot that clients may look into.

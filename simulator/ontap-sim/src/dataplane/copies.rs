@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use blockstore::{SnapshotId as BlockSnapshot, StoreError, Volume as Content};
-use nfs_server::{AdminError, FileTree, RootAttributes};
+use nfs_server::{AdminError, FileRange, FileTree, RootAttributes};
 use tracing::warn;
 use uuid::Uuid;
 
 use super::Served;
 use super::contents::{Contents, store_id};
+use crate::replication::BlocksError;
+use crate::state::file_clone::{BLOCK, BlockRange};
 use crate::state::{DataPlaneChange, LunId, SnapshotId, TreeShape, VolumeId};
 
 /// A copy that could not be made. The state had said that it can: it is a defect or a full disk.
@@ -20,6 +22,9 @@ pub enum CopyError {
     /// Of LUNs.
     #[error("the block store refuses")]
     Blocks(#[from] StoreError),
+    /// Blocks of a LUN came that are none.
+    #[error(transparent)]
+    Arrived(#[from] BlocksError),
     /// The state takes in what is not here.
     #[error("nothing has come under the number {0}")]
     NotStaged(Uuid),
@@ -52,7 +57,7 @@ impl<'c> Wanted<'c> {
     }
 }
 
-fn block_snapshot(snapshot: SnapshotId) -> BlockSnapshot {
+pub(super) fn block_snapshot(snapshot: SnapshotId) -> BlockSnapshot {
     BlockSnapshot(snapshot.0.as_u128())
 }
 
@@ -84,7 +89,7 @@ pub(super) fn shape_tree(
 }
 
 /// The state has decided, and answers its client that it is so: what fails here is a line in the log.
-fn note<T>(what: &str, outcome: Result<T, CopyError>) -> Option<T> {
+pub(super) fn note<T>(what: &str, outcome: Result<T, CopyError>) -> Option<T> {
     outcome
         .inspect_err(|error| warn!(%error, source = ?std::error::Error::source(error), "could not {what}"))
         .ok()
@@ -142,17 +147,6 @@ impl Served {
         })
     }
 
-    pub(super) fn receive_tree(
-        &self,
-        volume: VolumeId,
-        content: Uuid,
-        base: Option<&str>,
-    ) -> Result<(), CopyError> {
-        let tree = self.trees.get(&volume).ok_or(CopyError::NoTree(volume))?;
-        let bytes = self.staged.get(&content).ok_or(CopyError::NotStaged(content))?;
-        Ok(tree.receive_snapshots(base, bytes)?)
-    }
-
     pub(super) fn copy_file(
         &self,
         volume: VolumeId,
@@ -162,6 +156,25 @@ impl Served {
     ) -> Result<(), CopyError> {
         let tree = self.trees.get(&volume).ok_or(CopyError::NoTree(volume))?;
         Ok(tree.copy_file(source, destination, replace)?)
+    }
+
+    pub(super) fn copy_ranges(
+        &self,
+        volume: VolumeId,
+        source: &str,
+        destination: &str,
+        ranges: &[BlockRange],
+    ) -> Result<(), CopyError> {
+        let tree = self.trees.get(&volume).ok_or(CopyError::NoTree(volume))?;
+        let size = tree.file_size(source).unwrap_or(0);
+        let in_bytes = |range: &BlockRange| {
+            let (from, length) = (range.source.saturating_mul(BLOCK), range.count.saturating_mul(BLOCK));
+            // The last block of a file need not be whole.
+            let length = length.min(size.saturating_sub(from));
+            FileRange { source: from, destination: range.destination.saturating_mul(BLOCK), length }
+        };
+        let ranges: Vec<_> = ranges.iter().map(in_bytes).collect();
+        Ok(tree.copy_ranges(source, destination, &ranges)?)
     }
 
     pub(super) fn rename_snapshot(&self, volume: VolumeId, from: &str, to: &str) {
@@ -174,10 +187,7 @@ impl Served {
         if let Some(tree) = self.trees.get(&volume) {
             note("delete a snapshot", tree.delete_snapshot(name).map_err(CopyError::from));
         }
-        for lun in luns {
-            let gone = self.contents.store().remove_snapshot(store_id(*lun), block_snapshot(id));
-            note("delete a snapshot of a LUN", gone.map_err(CopyError::from));
-        }
+        self.drop_lun_snapshots(id, luns);
     }
 
     pub(super) fn restore_tree(&self, volume: VolumeId, name: &str) {

@@ -4,6 +4,7 @@
 //! What stands behind identifiers (content of LUNs, file trees) lives here; the state has only the
 //! identifiers.
 
+mod arrivals;
 mod contents;
 mod copies;
 mod happenings;
@@ -23,13 +24,16 @@ use iscsi_target::{
     SessionInfo, Target, Visibility,
 };
 use levers::{EventLog, Levers, Traffic};
-use nfs_server::{Export, FileTree, LifError, MountedClient, NfsServer, NfsVersions, Quota, RootAttributes};
+use nfs_server::{
+    Export, FileTree, Incoming, LifError, MountedClient, NfsServer, NfsVersions, Quota, RootAttributes,
+};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 use uuid::Uuid;
 
 pub use self::contents::{ContentError, Contents};
+pub(crate) use self::copies::CopyError;
 use self::copies::Wanted;
 pub use self::happenings::{PowerCutError, PowerLost};
 use self::wire::{wire_auth, wire_policy};
@@ -168,6 +172,10 @@ impl Usage for Meter {
         self.served.lock().trees.get(&volume)?.holds_file(path)
     }
 
+    fn file_size(&self, volume: VolumeId, path: &str) -> Option<u64> {
+        self.served.lock().trees.get(&volume)?.file_size(path)
+    }
+
     fn by_lun(&self, lun: LunId) -> u64 {
         self.served.lock().luns.get(&lun).map_or(0, |disk| disk.content.allocated())
     }
@@ -196,7 +204,7 @@ struct Served {
     targets: BTreeMap<SvmId, TargetState>,
     luns: BTreeMap<LunId, Disk>,
     /// What has come for volumes and waits for being taken in.
-    staged: BTreeMap<Uuid, Vec<u8>>,
+    staged: BTreeMap<Uuid, Incoming>,
     /// Whether LUNs keep in mind what is not flushed, for a power cut to come.
     armed: bool,
 }
@@ -222,6 +230,8 @@ struct Disk {
     serial: Serial,
     unmap: bool,
     optimised: u16,
+    /// Whether it is a copy that SnapMirror alone writes.
+    read_only: bool,
 }
 
 impl DataPlanes {
@@ -355,16 +365,6 @@ impl DataPlanes {
         self.served.lock().trees.get(&volume).cloned()
     }
 
-    /// Holds what has come for a volume until [`DataPlaneChange::ReceiveTree`] takes it in.
-    pub(crate) fn stage(&self, content: Uuid, bytes: Vec<u8>) {
-        self.served.lock().staged.insert(content, bytes);
-    }
-
-    /// Lets go of what is held.
-    pub(crate) fn unstage(&self, content: Uuid) {
-        self.served.lock().staged.remove(&content);
-    }
-
     /// Gives errands to whoever listens; there is one for as long as the array lives.
     pub(crate) fn set_courier(&self, courier: UnboundedSender<Errand>) {
         let _one_is_enough = self.courier.set(courier);
@@ -466,11 +466,17 @@ impl Served {
             DataPlaneChange::CloneTree { volume, parent, snapshot, shape } => {
                 self.clone_tree(*volume, *parent, snapshot, *shape)?;
             }
-            DataPlaneChange::ReceiveTree { volume, content, base } => {
-                self.receive_tree(*volume, *content, base.as_deref())?;
+            DataPlaneChange::ReceiveTree { volume, content, .. } => self.receive_tree(*volume, *content)?,
+            DataPlaneChange::ReceiveLun { lun, content, snapshots, serial, unmap, optimised, .. } => {
+                let content = self.receive_lun(*lun, *content, snapshots)?;
+                self.put_disk(*lun, content, (*serial, *unmap, *optimised));
+                self.protect(*lun, true);
             }
             DataPlaneChange::CopyFile { volume, source, destination, replace } => {
                 self.copy_file(*volume, source, destination, *replace)?;
+            }
+            DataPlaneChange::CopyRanges { volume, source, destination, ranges } => {
+                self.copy_ranges(*volume, source, destination, ranges)?;
             }
             DataPlaneChange::CreateLun { lun, serial, size, unmap, optimised, .. } => {
                 let content = self.contents.lun(*lun, *size)?;
@@ -500,6 +506,12 @@ impl Served {
                 self.drop_snapshot(*volume, *snapshot, name, luns);
             }
             DataPlaneChange::ReceiveTree { volume, base: Some(base), .. } => self.restore_tree(*volume, base),
+            DataPlaneChange::ReceiveLun { lun, content, snapshots, .. } => {
+                match (self.return_lun(*lun, *content, snapshots), self.luns.get_mut(lun)) {
+                    (Some(content), Some(disk)) => disk.content = content,
+                    _ => drop(self.luns.remove(lun)),
+                }
+            }
             _ => {}
         }
     }
@@ -522,11 +534,24 @@ impl Served {
             | DataPlaneChange::TakeSnapshot { .. }
             | DataPlaneChange::ReceiveTree { .. }
             | DataPlaneChange::CopyFile { .. }
+            | DataPlaneChange::CopyRanges { .. }
             | DataPlaneChange::CreateLun { .. } => None,
             // What was seen before its LUN was there is seen now.
             DataPlaneChange::CloneLun { svm, .. } => Some(svm),
             DataPlaneChange::ReshapeTree { volume, before, after } => {
                 self.reshape_tree(volume, before, after);
+                None
+            }
+            DataPlaneChange::ReceiveLun { svm, content, .. } => {
+                self.settle_lun(content);
+                Some(svm)
+            }
+            DataPlaneChange::ProtectLun { svm, lun, read_only } => {
+                self.protect(lun, read_only);
+                Some(svm)
+            }
+            DataPlaneChange::DropLunSnapshots { snapshot, luns } => {
+                self.drop_lun_snapshots(snapshot, &luns);
                 None
             }
             DataPlaneChange::RenameSnapshot { volume, from, to } => {
@@ -650,7 +675,14 @@ impl Served {
             content.arm_power_cut();
         }
         let optimised = self.groups.get(&optimised).copied().unwrap_or(1);
-        self.luns.insert(lun, Disk { content, serial, unmap, optimised });
+        let read_only = self.luns.get(&lun).is_some_and(|disk| disk.read_only);
+        self.luns.insert(lun, Disk { content, serial, unmap, optimised, read_only });
+    }
+
+    fn protect(&mut self, lun: LunId, read_only: bool) {
+        if let Some(disk) = self.luns.get_mut(&lun) {
+            disk.read_only = read_only;
+        }
     }
 
     /// The logical units of a target: one entry for each number a LUN has, with those who see it so.
@@ -679,7 +711,7 @@ impl Served {
                 block_size: BlockSize::Emulated512,
                 access: Visibility::Initiators(initiators),
                 thin: disk.unmap,
-                read_only: false,
+                read_only: disk.read_only,
                 optimized_groups: BTreeSet::from([disk.optimised]),
                 governor: None,
             })

@@ -14,14 +14,10 @@ fn blueprint() -> Blueprint {
         node: Some(node.into()),
     };
     Blueprint {
-        seed: 7,
-        svm: "svm1".into(),
         nfs: vec![lif(1, "sim-01")],
         iscsi: vec![lif(1, "sim-01"), lif(2, "sim-02")],
-        management: std::net::IpAddr::from([127, 0, 0, 1]),
         default_export_clients: vec!["10.0.0.0/8".into(), "@hosts".into()],
-        addressed: true,
-        now: "2026-01-02T03:04:05Z".parse().unwrap(),
+        ..Blueprint::sample()
     }
 }
 

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use self::section::{SECTIONS, Section, find_section, known_keys};
 use self::tree::{Entry, Mark, Node, Tree};
 use crate::management::Management;
-use crate::rest::{Call, Method, answer};
+use crate::rest::{Call, Method, answer_together};
 use crate::state::{Blueprint, BlueprintError, Cluster, Refusal, Version};
 
 /// The account that every SVM is made with, locked.
@@ -298,7 +298,7 @@ fn on<T>(
     cluster: &mut Cluster,
     act: impl FnOnce(&mut Management<'_>) -> Result<T, Refusal>,
 ) -> Result<T, Refusal> {
-    let mut ask = |call: &Call| answer(cluster, call);
+    let mut ask = |calls: &[Call]| answer_together(cluster, calls);
     act(&mut Management::new(&mut ask))
 }
 

@@ -38,16 +38,7 @@ lun_maps:
 "#;
 
 fn blueprint() -> Blueprint {
-    Blueprint {
-        seed: 7,
-        svm: "svm1".into(),
-        nfs: Vec::new(),
-        iscsi: Vec::new(),
-        management: "127.0.0.1".parse().unwrap(),
-        default_export_clients: Vec::new(),
-        addressed: false,
-        now: "2026-01-02T03:04:05Z".parse().unwrap(),
-    }
+    Blueprint { default_export_clients: Vec::new(), addressed: false, ..Blueprint::sample() }
 }
 
 fn built(text: &str) -> Result<Cluster, DeclarationError> {

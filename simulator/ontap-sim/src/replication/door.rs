@@ -9,11 +9,14 @@ use axum::routing::post;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Denial, Hello, Introduction, NONCE, PATH, PROOF, Settled, Wanted, is_fresh, proof, proves};
+use super::{
+    Denial, Hello, Introduction, NONCE, PATH, PROOF, Settled, Wanted, WantedBlocks, blocks, is_fresh, proof,
+    proves,
+};
 use crate::array::Array;
 use crate::state::peer::ClusterPeer;
 use crate::state::transfer::OfferRequest;
-use crate::state::{Cluster, Refusal};
+use crate::state::{Cluster, Refusal, VolumeId};
 
 /// The largest question.
 const LARGEST: usize = 16 << 20;
@@ -89,19 +92,20 @@ fn answer(array: &Array, peer: &ClusterPeer, call: &str, body: &[u8]) -> Result<
         }
         "content" => {
             let wanted: Wanted = read(body)?;
-            let given = array.read(|cluster| {
-                let svm = cluster.volumes.get(&wanted.volume)?.svm;
-                let ours = |replica: &crate::state::replica::Replica| {
-                    replica.svm == svm && replica.cluster.as_ref() == Some(&peer.name)
-                };
-                cluster.replicas.values().any(ours).then_some(())
-            });
-            given.ok_or_else(Refusal::no_entry)?;
+            admit_content(array, peer, wanted.volume)?;
             content(array, &wanted)
+        }
+        "blocks" => {
+            let wanted: WantedBlocks = read(body)?;
+            admit_content(array, peer, wanted.volume)?;
+            blocks(array, &wanted)
         }
         "settle" => {
             let settled: Settled = read(body)?;
             change(array, |cluster| {
+                if !cluster.is_replica_of(settled.mirror, &peer.name) {
+                    return Err(Refusal::no_entry());
+                }
                 settle(cluster, &settled);
                 Ok(())
             })?;
@@ -109,6 +113,12 @@ fn answer(array: &Array, peer: &ClusterPeer, call: &str, body: &[u8]) -> Result<
         }
         _ => Err(Refusal::no_entry()),
     }
+}
+
+/// A peer is given what it has a relationship for.
+fn admit_content(array: &Array, peer: &ClusterPeer, volume: VolumeId) -> Result<(), Refusal> {
+    let given = array.read(|cluster| cluster.is_given_to(&peer.name, volume));
+    if given { Ok(()) } else { Err(Refusal::no_entry()) }
 }
 
 /// Does something to the state, whole or not at all.
@@ -128,6 +138,19 @@ pub(super) fn content(array: &Array, wanted: &Wanted) -> Result<Vec<u8>, Refusal
     Ok(bytes)
 }
 
+/// The blocks of a LUN in a snapshot, all of them or those that differ from an earlier one.
+pub(super) fn blocks(array: &Array, wanted: &WantedBlocks) -> Result<Vec<u8>, Refusal> {
+    let named = |name: &str| {
+        let id = |cluster: &Cluster| Some(cluster.find_snapshot_named(wanted.volume, name)?.id);
+        array.read(id).ok_or_else(Refusal::no_entry)
+    };
+    let (base, snapshot) = (wanted.base.as_deref().map(named).transpose()?, named(&wanted.snapshot)?);
+    let kept = |snapshot| array.planes().kept_blocks(wanted.lun, snapshot).ok_or_else(Refusal::no_entry);
+    let (base, snapshot) = (base.map(kept).transpose()?, kept(snapshot)?);
+    blocks::written(base.as_ref(), &snapshot)
+        .map_err(|error| Refusal::conflict(13_303_822, error.to_string()))
+}
+
 pub(super) fn settle(cluster: &mut Cluster, settled: &Settled) {
     for (volume, last) in &settled.last {
         cluster.settle_replica(settled.mirror, *volume, last);
@@ -140,4 +163,95 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 
 fn write(value: &impl Serialize) -> Result<Vec<u8>, Refusal> {
     serde_json::to_vec(value).map_err(|error| Refusal::request(2, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use levers::{EventLog, Levers};
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::dataplane::{Contents, DataPlanes, Ports};
+    use crate::state::Blueprint;
+    use crate::state::volume::{Guarantee, Kind, Style, VolumePatch, VolumeSpec};
+
+    fn volume(cluster: &mut Cluster, name: &str) -> VolumeId {
+        let svm = cluster.find_svm_named("svm1").unwrap().id;
+        let aggregate = cluster.aggregates.values().next().unwrap().id;
+        let spec = VolumeSpec {
+            name: name.into(),
+            svm,
+            aggregate,
+            style: Style::FlexVol,
+            kind: Kind::ReadWrite,
+            size: Some(1 << 30),
+            guarantee: Some(Guarantee::None),
+            snapshot_reserve: None,
+            settings: VolumePatch::default(),
+        };
+        cluster.create_volume(spec).unwrap()
+    }
+
+    fn peer(cluster: &mut Cluster, name: &str, svm: &str) -> ClusterPeer {
+        let id = cluster
+            .create_cluster_peer(Some(name.into()), vec!["127.0.0.1:1".into()], Some("secret-secret".into()))
+            .unwrap();
+        cluster.accept_svm_peer(name, "svm1", svm, vec!["snapmirror".into()]).unwrap();
+        cluster.cluster_peers.get(&id).unwrap().clone()
+    }
+
+    fn ask(array: &Array, peer: &ClusterPeer, call: &str, question: &Value) -> Result<Value, Refusal> {
+        let answered = answer(array, peer, call, &serde_json::to_vec(question).unwrap())?;
+        Ok(serde_json::from_slice(&answered).unwrap_or(Value::Null))
+    }
+
+    fn offer(mirror: Uuid, volume: &str) -> Value {
+        json!({ "mirror": mirror, "svm": "svm1", "volume": volume, "destination_svm": "there",
+            "destination": format!("there:{volume}"), "policy": "MirrorAllSnapshots", "all_snapshots": true,
+            "held": [] })
+    }
+
+    #[tokio::test]
+    async fn a_peer_is_given_what_it_has_a_relationship_for_and_nothing_else() {
+        let cluster = Cluster::boot(&Blueprint::sample()).unwrap();
+        let (events, levers) = (EventLog::new(), Levers::new());
+        let ports = Ports { nfs: 0, portmap: false, iscsi: 0 };
+        let planes = DataPlanes::bring_up(&cluster, ports, Contents::in_memory(), &events, &levers, |_| true);
+        let planes = planes.await.unwrap();
+        let array = Array::new(cluster, planes, None, events, levers).unwrap();
+        let made = array.change(|cluster| {
+            let volumes = (volume(cluster, "given"), volume(cluster, "secret"));
+            (volumes, peer(cluster, "theirs", "there"), peer(cluster, "others", "elsewhere"))
+        });
+        let ((given, secret), theirs, others) = made.unwrap();
+        let mirror = Uuid::from_u128(1);
+        let offered = ask(&array, &theirs, "offer", &offer(mirror, "given")).unwrap();
+        let snapshot = offered["volumes"][0]["snapshots"][0]["name"].clone();
+        let wanted = |volume: VolumeId| json!({ "volume": volume, "base": null, "snapshots": [snapshot] });
+        assert!(ask(&array, &theirs, "content", &wanted(given)).is_ok());
+
+        // The other volume of the SVM has a snapshot of that name: only the relationship is missing.
+        let taken = array.change(|cluster| {
+            cluster.create_snapshot(crate::state::snapshot::SnapshotSpec {
+                volume: secret,
+                name: snapshot.as_str().unwrap().into(),
+                comment: String::new(),
+                label: String::new(),
+                expiry: None,
+            })
+        });
+        taken.unwrap().unwrap();
+        assert_eq!(ask(&array, &theirs, "content", &wanted(secret)).unwrap_err().code, 4);
+        assert_eq!(ask(&array, &others, "content", &wanted(given)).unwrap_err().code, 4);
+
+        // Nor is a relationship of another cluster taken over, or its snapshots let go of.
+        let theft = json!({ "destination_svm": "elsewhere", "mirror": mirror });
+        let mut stolen = offer(mirror, "secret");
+        stolen.as_object_mut().unwrap().extend(theft.as_object().unwrap().clone());
+        assert_eq!(ask(&array, &others, "offer", &stolen).unwrap_err().code, 4);
+        let settled = json!({ "mirror": mirror, "last": [[given, ""]] });
+        assert_eq!(ask(&array, &others, "settle", &settled).unwrap_err().code, 4);
+        assert_eq!(array.read(|cluster| cluster.snapshots_of(given).len()), 1);
+    }
 }

@@ -2,18 +2,21 @@
 //!
 //! ```text
 //! state ─ Errand → courier ─┬─ offer    the source takes a snapshot and says what it will send
-//!                           ├─ content  snapshots of one volume, whole or what differs
-//!                           ├─ (here)   rewind, take in: one change of the state each
+//!                           ├─ content  snapshots of one volume's files, whole or what differs
+//!                           ├─ blocks   the same of one LUN, snapshot by snapshot
+//!                           ├─ (here)   taken in beside the copies, then seen: one change of the state
 //!                           └─ settle   the source lets go of earlier snapshots
 //! ```
 //!
 //! Every question and every answer is proved with the passphrase of the cluster peers, and nobody is answered
 //! without one. An array speaks a protocol of its own between clusters, on ports of its own; no client sees it.
 
+mod blocks;
 mod courier;
 mod door;
 mod link;
 
+pub(crate) use blocks::{BlocksError, put as put_blocks};
 pub(crate) use courier::Courier;
 pub(crate) use door::router;
 
@@ -23,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use crate::state::VolumeId;
+use crate::state::{LunId, VolumeId};
 
 /// Where peers talk.
 const PATH: &str = "/replication/v1/";
@@ -56,6 +59,15 @@ struct Wanted {
     volume: VolumeId,
     base: Option<String>,
     snapshots: Vec<String>,
+}
+
+/// `blocks`: a LUN of a volume as a snapshot has it.
+#[derive(Debug, Serialize, Deserialize)]
+struct WantedBlocks {
+    volume: VolumeId,
+    lun: LunId,
+    base: Option<String>,
+    snapshot: String,
 }
 
 /// `settle`: a copy has everything up to these snapshots.

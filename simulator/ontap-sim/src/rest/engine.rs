@@ -84,6 +84,25 @@ pub fn answer(cluster: &mut Cluster, call: &Call) -> Answer {
     answer_behind(cluster, call, &Veil::CLEAR)
 }
 
+/// Answers calls at one instant, one after the other. When one is refused nothing has changed, and its answer is
+/// the only one.
+pub fn answer_together(cluster: &mut Cluster, calls: &[Call]) -> Vec<Answer> {
+    let mut refused = None;
+    let answered = cluster.attempt(|cluster| {
+        let mut answers = Vec::with_capacity(calls.len());
+        for call in calls {
+            let answer = answer(cluster, call);
+            if answer.status >= 400 {
+                refused = Some(answer);
+                return Err(Refusal::no_entry());
+            }
+            answers.push(answer);
+        }
+        Ok(answers)
+    });
+    answered.unwrap_or_else(|_| refused.into_iter().collect())
+}
+
 /// The same, where some things are shown as they are not.
 pub fn answer_behind(cluster: &mut Cluster, call: &Call, veil: &Veil) -> Answer {
     let answer = cluster.attempt(|cluster| try_answer(cluster, call, veil));

@@ -25,7 +25,7 @@ mod veil;
 
 pub use answer::Answer;
 pub(crate) use engine::find_scope;
-pub use engine::{Call, Method, SvmScope, answer, answer_behind, makes_jobs, portrait};
+pub use engine::{Call, Method, SvmScope, answer, answer_behind, answer_together, makes_jobs, portrait};
 pub(crate) use path::encoded;
 pub use path::plain_path;
 pub(crate) use private_cli::{command_words, run_command};

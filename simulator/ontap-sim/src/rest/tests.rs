@@ -10,14 +10,10 @@ use crate::state::{Blueprint, Cluster, LifBlueprint};
 fn cluster() -> Cluster {
     let lif = |address: &str| LifBlueprint { address: address.parse().unwrap(), node: None };
     let blueprint = Blueprint {
-        seed: 7,
-        svm: "svm1".into(),
         nfs: vec![lif("192.168.0.121")],
         iscsi: vec![lif("192.168.0.131")],
         management: "192.168.0.101".parse().unwrap(),
-        default_export_clients: vec!["0.0.0.0/0".into()],
-        addressed: true,
-        now: "2026-01-02T03:04:05Z".parse().unwrap(),
+        ..Blueprint::sample()
     };
     Cluster::boot(&blueprint).unwrap()
 }

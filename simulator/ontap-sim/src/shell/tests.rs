@@ -6,27 +6,16 @@ use crate::rest;
 use crate::state::{Blueprint, Cluster};
 
 fn cluster() -> Cluster {
-    let now = "2026-01-02T03:04:05Z".parse().unwrap();
-    let mut cluster = Cluster::boot(&Blueprint {
-        seed: 7,
-        svm: "svm1".into(),
-        nfs: Vec::new(),
-        iscsi: Vec::new(),
-        management: "127.0.0.1".parse().unwrap(),
-        default_export_clients: vec!["0.0.0.0/0".into()],
-        addressed: true,
-        now,
-    })
-    .unwrap();
+    let mut cluster = Cluster::boot(&Blueprint::sample()).unwrap();
     cluster.take_changes();
     cluster
 }
 
 fn typed(cluster: &mut Cluster, line: &str) -> (String, bool) {
-    let mut ask = |call: &rest::Call| {
-        let answer = rest::answer(cluster, call);
+    let mut ask = |calls: &[rest::Call]| {
+        let answers = rest::answer_together(cluster, calls);
         cluster.take_changes();
-        answer
+        answers
     };
     execute(&mut Management::new(&mut ask), &[line.to_owned()])
 }

@@ -41,6 +41,23 @@ pub struct Blueprint {
     pub now: Timestamp,
 }
 
+#[cfg(test)]
+impl Blueprint {
+    /// An array for tests: no data LIFs, and an export policy that admits everybody.
+    pub(crate) fn sample() -> Self {
+        Self {
+            seed: 7,
+            svm: "svm1".into(),
+            nfs: Vec::new(),
+            iscsi: Vec::new(),
+            management: IpAddr::from([127, 0, 0, 1]),
+            default_export_clients: vec!["0.0.0.0/0".into()],
+            addressed: true,
+            now: "2026-01-02T03:04:05Z".parse().unwrap_or_default(),
+        }
+    }
+}
+
 /// A LIF to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LifBlueprint {

@@ -4,6 +4,7 @@
 use uuid::Uuid;
 
 use super::export::ExportPolicy;
+use super::file_clone::BlockRange;
 use super::iscsi::Authentication;
 use super::lif::{Listening, Place};
 use super::lun::Serial;
@@ -35,6 +36,8 @@ pub enum Errand {
     Introduce(Uuid),
     /// Carry out a transfer.
     Transfer(Uuid),
+    /// What is due by the clock next may be something else.
+    Reschedule,
 }
 
 /// One thing the data planes must do.
@@ -75,6 +78,39 @@ pub enum DataPlaneChange {
         content: Uuid,
         /// Name of the snapshot on which it stands; it stands by itself when absent.
         base: Option<String>,
+    },
+    /// A LUN of a copy becomes what came for it.
+    ReceiveLun {
+        /// Behind whose target.
+        svm: SvmId,
+        /// The LUN.
+        lun: LunId,
+        /// Under which number what came is held.
+        content: Uuid,
+        /// What its states are kept as, oldest first; the last is what it is now.
+        snapshots: Vec<SnapshotId>,
+        /// What it calls itself.
+        serial: Serial,
+        /// Whether it tells hosts that it can unmap.
+        unmap: bool,
+        /// The node whose portals are optimised.
+        optimised: NodeId,
+    },
+    /// Hosts may read the LUN alone, or write it too.
+    ProtectLun {
+        /// Behind whose target.
+        svm: SvmId,
+        /// The LUN.
+        lun: LunId,
+        /// Whether it is read alone.
+        read_only: bool,
+    },
+    /// LUNs are not kept any more as they were; of the files of their volume that is said otherwise.
+    DropLunSnapshots {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// LUNs that were in it.
+        luns: Vec<LunId>,
     },
     /// Something is to be done elsewhere.
     Errand(Errand),
@@ -259,6 +295,17 @@ pub enum DataPlaneChange {
         /// Whether it takes the place of one that is there.
         replace: bool,
     },
+    /// Ranges of a file of a volume are those of another one from now on.
+    CopyRanges {
+        /// The volume.
+        volume: VolumeId,
+        /// Path of the other within the volume.
+        source: String,
+        /// Its own path.
+        destination: String,
+        /// What is copied.
+        ranges: Vec<BlockRange>,
+    },
     /// A LUN exists. Nobody sees it before a [`DataPlaneChange::Mask`] says so.
     CreateLun {
         /// Behind whose target.
@@ -362,7 +409,9 @@ impl DataPlaneChange {
                 | Self::CloneTree { .. }
                 | Self::TakeSnapshot { .. }
                 | Self::ReceiveTree { .. }
+                | Self::ReceiveLun { .. }
                 | Self::CopyFile { .. }
+                | Self::CopyRanges { .. }
                 | Self::CreateLun { .. }
                 | Self::CloneLun { .. }
         )

@@ -246,6 +246,7 @@ impl Cluster {
             after.path = path;
         }
         if let Some(size) = patch.size {
+            self.volumes.get(&before.volume).map_or(Ok(()), |volume| volume.admit_write(8))?;
             after.size = admit_size(size)?;
             if after.size == before.size {
                 return Err(Refusal::request(1_254_226, "New LUN size is the same as the old LUN size")

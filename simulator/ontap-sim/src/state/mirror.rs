@@ -15,7 +15,7 @@ use super::svm::{Subtype, SvmPatch};
 use super::table::untagged;
 use super::transfer::{Transfer, TransferKind};
 use super::volume::Kind;
-use super::{Cluster, Refusal, SvmId, VolumeId};
+use super::{Cluster, DataPlaneChange, Refusal, SvmId, VolumeId};
 
 /// ONTAP's number for a transfer that is in the way of what is asked.
 const BUSY: u64 = 13_303_812;
@@ -202,6 +202,7 @@ impl Cluster {
             transfer: None,
         };
         self.mirrors.insert(id, mirror);
+        self.reschedule();
         Ok(id)
     }
 
@@ -222,6 +223,8 @@ impl Cluster {
         if let Some(schedule) = schedule {
             mirror.schedule = Some(schedule).filter(|name| !name.is_empty());
         }
+        drop(mirror);
+        self.reschedule();
         Ok(())
     }
 
@@ -238,6 +241,7 @@ impl Cluster {
                 if let Some(mut mirror) = self.mirrors.get_mut(&id) {
                     mirror.quiesced = false;
                 }
+                self.reschedule();
                 return Ok(None);
             }
         };
@@ -347,7 +351,18 @@ impl Cluster {
         let svm = after.svm;
         self.volumes.insert(id, after.clone());
         self.publish_junction(Some(&before), &after);
+        self.protect_luns_of(id);
         self.mask_all_initiators_of(svm);
+    }
+
+    /// Lets hosts write the LUNs of a volume, or not while it is a copy.
+    pub(super) fn protect_luns_of(&mut self, id: VolumeId) {
+        let Some(volume) = self.volumes.get(&id) else { return };
+        let (svm, read_only) = (volume.svm, volume.kind == Kind::DataProtection);
+        let luns: Vec<_> = self.luns.tagged(&super::lun::LunTag::In(id)).map(|lun| lun.id).collect();
+        for lun in luns {
+            self.change(DataPlaneChange::ProtectLun { svm, lun, read_only });
+        }
     }
 
     /// SVMs that hold copies are not started before the copy is broken off.

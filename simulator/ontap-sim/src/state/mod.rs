@@ -10,10 +10,12 @@
 
 pub mod account;
 pub mod aggregate;
+pub mod arrival;
 mod boot;
 mod change;
 pub mod clone;
 pub mod consistency_group;
+pub mod due;
 pub mod ems;
 pub mod export;
 pub mod features;
@@ -344,6 +346,9 @@ pub trait Usage: fmt::Debug + Send + Sync {
 
     /// Whether there is something at a path in the volume, and whether it is a regular file.
     fn holds_file(&self, volume: VolumeId, path: &str) -> Option<bool>;
+
+    /// The size of the regular file at a path in the volume, in bytes.
+    fn file_size(&self, volume: VolumeId, path: &str) -> Option<u64>;
 
     /// Bytes that the content of a LUN takes.
     fn by_lun(&self, lun: LunId) -> u64;

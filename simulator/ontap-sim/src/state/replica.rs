@@ -35,6 +35,13 @@ pub struct Replica {
 
 untagged!(Replica);
 
+impl Replica {
+    /// Whether the volume is what is copied, or is in the SVM that is.
+    fn has(&self, volume: &Volume) -> bool {
+        self.svm == volume.svm && self.volume.is_none_or(|own| own == volume.id)
+    }
+}
+
 /// What belongs to an SVM besides its volumes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SvmPicture {
@@ -83,6 +90,9 @@ impl Cluster {
             .cloned()
             .ok_or_else(|| Refusal::missing(2_621_462, format!("SVM \"{}\" does not exist.", request.svm)))?;
         self.admit_replica(&svm, peer, &request.destination_svm)?;
+        if self.replicas.get(&request.mirror).is_some_and(|known| known.cluster.as_deref() != peer) {
+            return Err(Refusal::no_entry());
+        }
         let volumes = match &request.volume {
             Some(name) => {
                 let missing = || {
@@ -115,6 +125,18 @@ impl Cluster {
             svm,
         });
         Ok(Offer { volumes, svm: picture })
+    }
+
+    /// Whether a peered cluster has a relationship that this volume is copied by.
+    pub fn is_given_to(&self, peer: &str, volume: VolumeId) -> bool {
+        let Some(volume) = self.volumes.get(&volume) else { return false };
+        let theirs = |replica: &&Replica| replica.cluster.as_deref() == Some(peer);
+        self.replicas.values().filter(theirs).any(|replica| replica.has(volume))
+    }
+
+    /// Whether the relationship is one of that peered cluster.
+    pub fn is_replica_of(&self, mirror: Uuid, peer: &str) -> bool {
+        self.replicas.get(&mirror).is_some_and(|replica| replica.cluster.as_deref() == Some(peer))
     }
 
     /// The copy has everything up to this snapshot: earlier ones that were taken for it go.

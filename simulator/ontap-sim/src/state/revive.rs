@@ -26,6 +26,7 @@ impl Cluster {
         let luns: Vec<_> =
             self.kept_luns().filter_map(|lun| Some(self.made_lun(lun, volume_of(lun)?))).collect();
         self.changes.extend(luns);
+        self.revive_copied_luns();
         let svms: Vec<_> = self.svms.keys().copied().collect();
         for svm in svms {
             self.publish_nfs_versions(svm);

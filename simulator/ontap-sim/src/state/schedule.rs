@@ -105,6 +105,8 @@ impl Cluster {
             return Err(Refusal::request(2, message));
         }
         schedule.timing = timing;
+        drop(schedule);
+        self.reschedule();
         Ok(())
     }
 

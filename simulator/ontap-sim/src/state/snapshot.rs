@@ -260,7 +260,7 @@ impl Cluster {
         });
     }
 
-    fn admit_snapshot_loss(&self, snapshot: &Snapshot) -> Result<(), Refusal> {
+    pub(super) fn admit_snapshot_loss(&self, snapshot: &Snapshot) -> Result<(), Refusal> {
         let Some(clone) = self
             .clones_of(snapshot.volume)
             .into_iter()

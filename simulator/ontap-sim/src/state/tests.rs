@@ -13,16 +13,7 @@ const A: &str = "iqn.2026-11.example:a";
 const B: &str = "iqn.2026-11.example:b";
 
 fn blueprint(seed: u64) -> Blueprint {
-    Blueprint {
-        seed,
-        svm: "svm1".into(),
-        nfs: Vec::new(),
-        iscsi: Vec::new(),
-        management: "127.0.0.1".parse().unwrap(),
-        default_export_clients: Vec::new(),
-        addressed: true,
-        now: "2026-01-02T03:04:05Z".parse().unwrap(),
-    }
+    Blueprint { seed, default_export_clients: Vec::new(), ..Blueprint::sample() }
 }
 
 fn booted() -> Cluster {

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::arrival::Arrival;
 use super::change::Errand;
 use super::mirror::{Mirror, MirrorSource, MirrorState, find_policy};
 use super::replica::{Offer, Offered, SvmPicture};
-use super::snapshot::Snapshot;
 use super::svm::Svm;
 use super::table::untagged;
 use super::volume::{Kind, VolumePatch, VolumeSpec};
@@ -118,17 +118,6 @@ pub struct OfferRequest {
     pub held: Vec<(String, Vec<(String, Timestamp)>)>,
 }
 
-/// Something that came.
-#[derive(Debug, Clone)]
-pub struct Arrival {
-    /// What was offered.
-    pub offered: Offered,
-    /// Under which number the data planes hold its content.
-    pub content: Uuid,
-    /// Bytes.
-    pub bytes: u64,
-}
-
 impl Cluster {
     /// The transfers of a relationship, oldest first.
     pub fn transfers_of(&self, mirror: Uuid) -> impl Iterator<Item = &Transfer> {
@@ -236,37 +225,41 @@ impl Cluster {
         }
     }
 
-    /// Makes of the copies again what they were when they last agreed with their sources, so that what is new
-    /// fits. For a copy that nobody wrote that is nothing.
+    /// Whether what a source offers can be taken: each copy stands on a snapshot that both have, or on nothing.
     ///
     /// # Errors
-    /// A [`Refusal`]: the transfer was aborted (13303822), or a clone needs a snapshot that would go.
-    pub fn rewind_copies(&mut self, id: Uuid, offer: &Offer) -> Result<(), Refusal> {
+    /// A [`Refusal`] (13303822): the transfer was aborted, or a copy has snapshots and none of them is the source's.
+    pub fn admit_offer(&self, id: Uuid, offer: &Offer) -> Result<(), Refusal> {
         let mirror = self.require_running(id)?;
         for offered in &offer.volumes {
-            let Some(copy) = self.copy_for(&mirror, &offered.volume.name) else { continue };
-            self.set_kind(copy, Kind::DataProtection);
-            let held: Vec<_> = self.snapshots_of(copy).into_iter().cloned().collect();
-            match &offered.base {
-                None => held.iter().try_for_each(|snapshot| self.delete_snapshot(snapshot.id))?,
-                Some(base) => {
-                    let written = mirror.state == MirrorState::BrokenOff;
-                    let latest = held.last().is_some_and(|snapshot| snapshot.name == *base);
-                    if written || !latest {
-                        self.restore_volume(copy, base)?;
-                    }
-                }
+            let copy = self.copy_for(&mirror, &offered.volume.name);
+            // An SVM's volume that was made anew at the source is made anew here.
+            if let Some(copy) = copy.filter(|_| offer.svm.is_none())
+                && !self.is_beneath(copy, offered)
+            {
+                let (source, copy) = (mirror.source.path(), self.destination_path(&mirror));
+                let message =
+                    format!("No common Snapshot copy found between source {source} and destination {copy}");
+                return Err(Refusal::conflict(13_303_822, message));
             }
         }
         Ok(())
     }
 
+    /// The copy whose files what is offered is put on; `None`: on those of a volume yet to be made.
+    pub fn copy_beneath(&self, id: Uuid, offered: &Offered) -> Option<VolumeId> {
+        let mirror = self.require_running(id).ok()?;
+        self.copy_for(&mirror, &offered.volume.name).filter(|copy| self.is_beneath(*copy, offered))
+    }
+
     /// Takes in what has come: from now on the copies are what the sources were.
     ///
     /// # Errors
-    /// A [`Refusal`]: the transfer was aborted (13303822), a copy cannot be made or grown.
+    /// A [`Refusal`]: as for [`Self::admit_offer`]; a copy cannot be made or grown; a clone needs a snapshot of the
+    /// copy that would go, or the copy.
     pub fn take_arrivals(&mut self, id: Uuid, offer: &Offer, arrivals: Vec<Arrival>) -> Result<(), Refusal> {
         let mirror = self.require_running(id)?;
+        self.admit_offer(id, offer)?;
         let (mut bytes, mut latest) = (0_u64, None);
         if let Some(picture) = &offer.svm {
             self.take_picture(&mirror, picture)?;
@@ -292,56 +285,22 @@ impl Cluster {
                 (mirror.exported, mirror.exported_at) = (Some(name), Some(created));
             }
         }
+        self.reschedule();
         Ok(())
     }
 
-    fn require_running(&self, id: Uuid) -> Result<Mirror, Refusal> {
+    pub(super) fn require_running(&self, id: Uuid) -> Result<Mirror, Refusal> {
         let transfer = self.transfers.get(&id).filter(|transfer| transfer.runs());
         let mirror = transfer.and_then(|transfer| self.mirrors.get(&transfer.mirror));
         mirror.cloned().ok_or_else(|| Refusal::conflict(13_303_822, "The transfer was aborted"))
     }
 
     /// The copy of the source's volume of this name.
-    fn copy_for(&self, mirror: &Mirror, name: &str) -> Option<VolumeId> {
+    pub(super) fn copy_for(&self, mirror: &Mirror, name: &str) -> Option<VolumeId> {
         match mirror.volume {
             Some(volume) => Some(volume).filter(|volume| self.volumes.contains_key(volume)),
             None => self.find_volume_named(mirror.svm, name).map(|volume| volume.id),
         }
-    }
-
-    fn take_arrival(&mut self, mirror: &Mirror, of_svm: bool, arrival: Arrival) -> Result<(), Refusal> {
-        let Arrival { offered, content, .. } = arrival;
-        let source = &offered.volume;
-        let copy = match self.copy_for(mirror, &source.name) {
-            Some(copy) => copy,
-            None if of_svm => self.make_copy(mirror.svm, &source.name, Some(source))?,
-            None => return Err(Refusal::no_entry()),
-        };
-        let present = self.volumes.get(&copy).ok_or_else(Refusal::no_entry)?;
-        if present.size < source.size {
-            self.modify_volume(copy, VolumePatch { size: Some(source.size), ..VolumePatch::default() })?;
-        }
-        self.change(DataPlaneChange::ReceiveTree { volume: copy, content, base: offered.base.clone() });
-        let last = offered.snapshots.last().map(|last| last.qtrees.clone());
-        for snapshot in offered.snapshots {
-            let id = SnapshotId(self.mint.uuid());
-            let luns = Vec::new();
-            self.snapshots.insert(id, Snapshot { id, volume: copy, luns, ..snapshot });
-        }
-        for gone in self.snapshots_of(copy).into_iter().cloned().collect::<Vec<_>>() {
-            if !offered.kept.contains(&gone.name) {
-                self.delete_snapshot(gone.id)?;
-            }
-        }
-        if let Some(qtrees) = last {
-            let qtrees = qtrees.into_iter().map(|qtree| super::qtree::Qtree { policy: None, ..qtree });
-            self.put_qtrees(copy, qtrees.collect());
-            self.apply_quotas_to(copy);
-        }
-        if of_svm {
-            self.settle_copy(copy, source, offered.policy)?;
-        }
-        Ok(())
     }
 
     /// A volume that waits for being copied into; it grows with the first transfer.
@@ -349,7 +308,7 @@ impl Cluster {
         self.make_copy(svm, name, None)
     }
 
-    fn make_copy(
+    pub(super) fn make_copy(
         &mut self,
         svm: SvmId,
         name: &str,
@@ -373,7 +332,7 @@ impl Cluster {
     }
 
     /// Gives a copy the place and the settings of its source.
-    fn settle_copy(
+    pub(super) fn settle_copy(
         &mut self,
         copy: VolumeId,
         source: &super::Volume,
@@ -405,6 +364,29 @@ impl Cluster {
         Ok(())
     }
 
+    /// After a restart: LUNs of copies are what came whole, and hosts do not write them.
+    pub(super) fn revive_copied_luns(&mut self) {
+        let of_copies: Vec<_> =
+            self.volumes.values().filter(|volume| volume.kind == Kind::DataProtection).cloned().collect();
+        for copy in of_copies {
+            let optimised = self.optimised_node(&copy);
+            let last = self.snapshots_of(copy.id).last().map(|last| (last.id, last.luns.clone()));
+            let (snapshot, luns) = last.unwrap_or((SnapshotId(Uuid::nil()), Vec::new()));
+            for lun in luns {
+                let (svm, serial, unmap) = (lun.svm, lun.serial, lun.unmap);
+                self.change(DataPlaneChange::RestoreLun {
+                    svm,
+                    lun: lun.id,
+                    snapshot,
+                    serial,
+                    unmap,
+                    optimised,
+                });
+            }
+            self.protect_luns_of(copy.id);
+        }
+    }
+
     /// After a restart: what waited or ran is begun anew, and copies are what came whole.
     pub(super) fn revive_transfers(&mut self) {
         let running: Vec<_> =
@@ -412,6 +394,7 @@ impl Cluster {
         for id in running {
             self.change(DataPlaneChange::Errand(Errand::Transfer(id)));
         }
+        self.reschedule();
         let copies: Vec<_> = self.mirrors.values().flat_map(|mirror| self.copies_of(mirror)).collect();
         for copy in copies {
             let protected = self.volumes.get(&copy).is_some_and(|volume| volume.kind == Kind::DataProtection);

@@ -7,25 +7,14 @@ use crate::rest;
 use crate::state::{Blueprint, Cluster};
 
 fn cluster() -> Cluster {
-    let now = "2026-01-02T03:04:05Z".parse().unwrap();
-    let mut cluster = Cluster::boot(&Blueprint {
-        seed: 7,
-        svm: "svm1".into(),
-        nfs: Vec::new(),
-        iscsi: Vec::new(),
-        management: "127.0.0.1".parse().unwrap(),
-        default_export_clients: vec!["0.0.0.0/0".into()],
-        addressed: true,
-        now,
-    })
-    .unwrap();
+    let mut cluster = Cluster::boot(&Blueprint::sample()).unwrap();
     cluster.take_changes();
     cluster
 }
 
 /// The `results` of a document.
 fn send(cluster: &mut Cluster, document: &str) -> Element {
-    let mut ask = |call: &rest::Call| rest::answer(cluster, call);
+    let mut ask = |calls: &[rest::Call]| rest::answer_together(cluster, calls);
     let reply = answer(&mut Management::new(&mut ask), document.as_bytes());
     let netapp = xml::parse(&reply.document).unwrap();
     let results = netapp.at("results").unwrap().clone();

@@ -1,4 +1,5 @@
-//! Consistency groups over HTTPS: what their snapshots have of LUNs that are written meanwhile.
+//! Snapshots of several volumes at one instant, of consistency groups over HTTPS and of ZAPI: what they have of
+//! LUNs that are written meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,6 +51,44 @@ async fn a_groups_snapshot_never_has_a_later_write_without_the_earlier_one() {
     let snapshots =
         format!("/api/application/consistency-groups/{}/snapshots", group["uuid"].as_str().unwrap());
 
+    let take =
+        async |name: String| bench.succeed(bench.post(&snapshots, json!({ "name": name })).await).await;
+    taken_amid_writes(&bench, (first, second), take).await;
+    bench.sim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_zapi_takes_together_never_has_a_later_write_without_the_earlier_one() {
+    let bench = Bench::start().await;
+    let (first, second) = (furnish(&bench, "v1").await, furnish(&bench, "v2").await);
+    let start = |name: &str, volumes: &[&str]| {
+        let volumes: String =
+            volumes.iter().map(|volume| format!("<volume-name>{volume}</volume-name>")).collect();
+        let request = format!(
+            "<?xml version=\"1.0\"?><netapp version=\"1.21\" xmlns=\"http://www.netapp.com/filer/admin\"><cg-start>\
+             <snapshot>{name}</snapshot><timeout>relaxed</timeout><volumes>{volumes}</volumes></cg-start></netapp>"
+        );
+        bench.sim.array().answer_zapi(Some("svm1"), request.as_bytes())
+    };
+    let take = async |name: String| {
+        let answer = start(&name, &["v2", "v1"]);
+        assert!(answer.contains("status=\"passed\""), "{answer}");
+    };
+    taken_amid_writes(&bench, (first, second), take).await;
+    // One that is refused leaves none of the others.
+    assert!(start("once-more", &["v1", "v2", "v1"]).contains("status=\"failed\""));
+    let volume = bench.one("/api/storage/volumes?name=v1").await["uuid"].as_str().unwrap().to_owned();
+    let left = bench.get(&format!("/api/storage/volumes/{volume}/snapshots?name=once-more")).await;
+    assert_eq!(left["num_records"], 0, "{left}");
+    bench.sim.stop().await;
+}
+
+/// Takes snapshots of both volumes while numbers are written to their LUNs, to the first and then to the second.
+async fn taken_amid_writes(
+    bench: &Bench,
+    (first, second): (blockstore::Volume, blockstore::Volume),
+    take: impl AsyncFn(String),
+) {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let writer = std::thread::spawn(move || {
@@ -61,7 +100,7 @@ async fn a_groups_snapshot_never_has_a_later_write_without_the_earlier_one() {
         }
     });
     for round in 0..ROUNDS {
-        bench.succeed(bench.post(&snapshots, json!({ "name": format!("s{round}") })).await).await;
+        take(format!("s{round}")).await;
     }
     stop.store(true, Ordering::Relaxed);
     writer.join().unwrap();
@@ -69,12 +108,11 @@ async fn a_groups_snapshot_never_has_a_later_write_without_the_earlier_one() {
     let (mut earliest, mut latest) = (u64::MAX, 0);
     for round in 0..ROUNDS {
         let name = format!("s{round}");
-        let (first, second) = (number(&bench, "v1", &name).await, number(&bench, "v2", &name).await);
+        let (first, second) = (number(bench, "v1", &name).await, number(bench, "v2", &name).await);
         assert!(first == second || first == second + 1, "{name}: {first} and then {second}");
         (earliest, latest) = (earliest.min(first), latest.max(first));
     }
     assert!(earliest < latest, "nothing was written between the snapshots");
-    bench.sim.stop().await;
 }
 
 #[tokio::test]

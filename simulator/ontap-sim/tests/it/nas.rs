@@ -394,4 +394,34 @@ async fn a_file_clone_is_the_file_and_goes_its_own_way() {
         let refused = bench.post("/api/storage/file/clone", wanted(nowhere, true)).await;
         assert_eq!(refused.status, 400, "{nowhere}: {}", refused.body);
     }
+
+    // Blocks of a file alone: the rest of the destination stays.
+    let blocks = |destination: &str, ranges: &[&str]| {
+        json!({ "volume.name": "v", "svm.name": "svm1", "source_path": "images/disk",
+            "destination_path": destination, "range": ranges, "is_backup": true })
+    };
+    client.write(&copy, 0, b"other").await;
+    client.write(&copy, 4096, b"its own").await;
+    bench
+        .succeed(bench.post("/api/storage/file/clone", blocks("images/copy", &["0:2:1", "256:3:1"])).await)
+        .await;
+    for (offset, bytes) in [(0, &b"other"[..]), (4096, b"its own"), (8192, b"first"), (12_288, b"last")] {
+        assert_eq!(client.read(&copy, offset, bytes.len() as u32).await.unwrap().0, bytes, "at {offset}");
+    }
+    bench.succeed(bench.post("/api/storage/file/clone", blocks("images/disk", &["0:1:1"])).await).await;
+    assert_eq!(client.read(&file, 4096, 5).await.unwrap().0, b"first");
+    for bad in [
+        &["0:0:2"][..],
+        &["0:8:2", "1:16:1"],
+        &["0:8:2", "4:9:1"],
+        &["256:0:2"],
+        &["0:0:0"],
+        &["0:0"],
+        &["0:1:18446744073709551615"],
+    ] {
+        let refused = bench.post("/api/storage/file/clone", blocks("images/disk", bad)).await;
+        assert_eq!(code(&refused), "262197", "{bad:?}: {}", refused.body);
+    }
+    let nowhere = bench.post("/api/storage/file/clone?return_timeout=20", blocks("none", &["0:0:1"])).await;
+    assert_eq!(code(&nowhere), "4", "{}", nowhere.body);
 }

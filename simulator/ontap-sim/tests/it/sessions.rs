@@ -8,10 +8,10 @@ use tokio::net::TcpStream;
 
 use crate::support::Bench;
 
-const INITIATOR: &str = "iqn.2026-11.example:host1";
+pub(crate) const INITIATOR: &str = "iqn.2026-11.example:host1";
 
 /// Logs in with one request, security stage left out (RFC 7143 section 6.3), and keeps the connection.
-async fn log_in(portal: SocketAddr, target: &str) -> TcpStream {
+pub(crate) async fn log_in(portal: SocketAddr, target: &str) -> TcpStream {
     let text = format!("InitiatorName={INITIATOR}\0SessionType=Normal\0TargetName={target}\0");
     let mut request = [0_u8; 48];
     request[..2].copy_from_slice(&[0x43, 0x87]);
@@ -25,6 +25,9 @@ async fn log_in(portal: SocketAddr, target: &str) -> TcpStream {
     let mut response = [0_u8; 48];
     stream.read_exact(&mut response).await.unwrap();
     assert_eq!((response[0], response[1] & 0x83, response[36]), (0x23, 0x83, 0), "{response:?}");
+    let length = u32::from_be_bytes([0, response[5], response[6], response[7]]) as usize;
+    let mut keys = vec![0; length.next_multiple_of(4)];
+    stream.read_exact(&mut keys).await.unwrap();
     stream
 }
 

@@ -36,6 +36,7 @@ pub(super) use files::{claim, create};
 pub(super) use log::Log;
 pub(super) use record::{Meta, Record};
 pub(super) use recovery::recover;
+pub use replica::Incoming;
 
 /// What a change must survive before it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

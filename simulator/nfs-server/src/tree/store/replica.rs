@@ -1,7 +1,8 @@
 //! Replication: what makes of one snapshot the next ones, as bytes for a tree elsewhere, and back.
 //!
 //! The bytes are frames as in a checkpoint. Whoever receives them has all of them before the first
-//! one counts, so that a transfer that breaks off leaves nothing behind.
+//! one counts, so that a transfer that breaks off leaves nothing behind. They are put together beside the
+//! tree, which takes as long as it takes, and then change places with what it was, which takes no time.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use crate::tree::image::Image;
 use crate::tree::quota::Quota;
 use crate::tree::store::checkpoint::Writer;
-use crate::tree::store::frame::{Found, HEADER, read_frame};
+use crate::tree::store::frame::{Found, Frame, HEADER, read_frame};
 use crate::tree::store::record::Record;
 use crate::tree::{AdminError, FileTree, Tree, TreeError};
 
@@ -48,35 +49,100 @@ impl FileTree {
         Ok(writer.finish()?)
     }
 
-    /// Makes of the snapshot `base` (of an empty tree, when absent) what [`Self::send_snapshots`] wrote: the
-    /// snapshots, and a present that is the last of them. Clients see all of it at once. What the tree was
-    /// besides `base` and older snapshots is gone.
+    /// Takes in what [`Self::send_snapshots`] wrote, beside the tree: nobody sees anything of it, and the tree goes
+    /// on meanwhile. `base` is a snapshot here; what was sent stands by itself when absent.
     ///
     /// # Errors
-    /// [`AdminError::Replica`] when these are not whole such bytes: nothing changed, or, where they do not fit
-    /// `base`, the tree is what `base` says. [`AdminError::NoSnapshot`]; [`AdminError::Store`].
-    pub fn receive_snapshots(&self, base: Option<&str>, bytes: &[u8]) -> Result<(), AdminError> {
-        require_whole(bytes)?;
-        let outcome = {
-            let mut tree = self.tree.write();
-            tree.become_base(base)?;
-            self.end_change(&mut tree);
-            let received = frames(bytes).try_for_each(|payload| {
-                let mut rest = &*payload.map_err(AdminError::Replica)?;
-                while let Some(record) = next_record(&mut rest)? {
-                    tree.replay(&record).map_err(|_| AdminError::Replica("it does not fit what is here"))?;
-                }
-                self.end_change(&mut tree);
-                Ok(())
-            });
-            if received.is_err() {
-                tree.become_base(base)?;
-                self.end_change(&mut tree);
-            }
-            received
+    /// [`AdminError::Replica`] when these are not whole such bytes, or do not fit `base`;
+    /// [`AdminError::NoSnapshot`]. Nothing changed then.
+    pub fn prepare_snapshots(&self, base: Option<&str>, bytes: &[u8]) -> Result<Incoming, AdminError> {
+        let mut beside = {
+            let tree = self.look();
+            tree.beside(base.map(|name| tree.find_snapshot(name)).transpose()?)?
         };
-        self.flush()?;
-        outcome
+        if self.log.is_some() {
+            beside.changes.start_recording();
+        }
+        Incoming::read(base, beside, bytes)
+    }
+
+    /// As [`Self::prepare_snapshots`], for a tree that is yet to be made.
+    ///
+    /// # Errors
+    /// [`AdminError::Replica`].
+    pub fn prepare_first_snapshots(bytes: &[u8]) -> Result<Incoming, AdminError> {
+        let mut beside = Tree::bare(0, 0);
+        // Whether that tree will have a log is not known.
+        beside.changes.start_recording();
+        Incoming::read(None, beside, bytes)
+    }
+
+    /// Makes of the tree what was prepared for it: the snapshots, and a present that is the last of them. Clients
+    /// see all of it at once. What the tree was besides the base and older snapshots is gone.
+    ///
+    /// # Errors
+    /// [`AdminError::Replica`] when snapshots were taken here since it was prepared;
+    /// [`AdminError::NoSnapshot`] when the base is gone: nothing changed. [`AdminError::Store`].
+    pub fn accept_snapshots(&self, incoming: Incoming) -> Result<(), AdminError> {
+        {
+            let Incoming { base, above, tree: beside, told } = incoming;
+            let mut tree = self.tree.write();
+            if tree.snapshots.epoch() != above {
+                return Err(AdminError::Replica("snapshots were taken here meanwhile"));
+            }
+            tree.become_base(base.as_deref())?;
+            for taken in beside.snapshots.iter().map(|(_, taken)| &taken.name) {
+                if let Ok(id) = tree.find_snapshot(taken) {
+                    tree.drop_snapshot(id);
+                }
+            }
+            self.end_change(&mut tree);
+            if let Some(log) = &self.log {
+                for frame in told {
+                    log.append(frame);
+                }
+            }
+            let base = base.map(|name| tree.find_snapshot(&name)).transpose()?;
+            tree.adopt(base, beside);
+            tree.record_settings();
+            self.end_change(&mut tree);
+        }
+        Ok(self.flush()?)
+    }
+
+    /// [`Self::prepare_snapshots`] and [`Self::accept_snapshots`].
+    ///
+    /// # Errors
+    /// Theirs.
+    pub fn receive_snapshots(&self, base: Option<&str>, bytes: &[u8]) -> Result<(), AdminError> {
+        self.accept_snapshots(self.prepare_snapshots(base, bytes)?)
+    }
+}
+
+/// Snapshots from elsewhere, put together beside the tree that they are for.
+#[derive(Debug)]
+pub struct Incoming {
+    base: Option<String>,
+    /// The id of the last snapshot that the tree had taken.
+    above: u32,
+    tree: Tree,
+    /// What the log is told of it.
+    told: Vec<Frame>,
+}
+
+impl Incoming {
+    fn read(base: Option<&str>, mut tree: Tree, bytes: &[u8]) -> Result<Self, AdminError> {
+        require_whole(bytes)?;
+        let (above, mut told) = (tree.snapshots.epoch(), Vec::new());
+        for payload in frames(bytes) {
+            let mut rest = &*payload.map_err(AdminError::Replica)?;
+            while let Some(record) = next_record(&mut rest)? {
+                tree.replay(&record).map_err(|_| AdminError::Replica("it does not fit what is here"))?;
+            }
+            let Tree { changes, image, .. } = &mut tree;
+            told.extend(changes.take(image).0);
+        }
+        Ok(Self { base: base.map(str::to_owned), above, tree, told })
     }
 }
 

@@ -5,7 +5,7 @@ use super::super::resource::{NOTHING, Resource, Scope};
 use super::require_volume;
 use crate::state::{Cluster, Refusal};
 
-/// Ranges, tokens and backups are not taken; what says only how space is shared is.
+/// Tokens are not taken; what says only how space is shared, or that a clone is a backup, is without effect.
 pub(super) const CLONES: Resource = Resource {
     path: "storage/file/clone",
     creatable: &[
@@ -15,7 +15,9 @@ pub(super) const CLONES: Resource = Resource {
         "svm.uuid",
         "source_path",
         "destination_path",
+        "range",
         "overwrite_destination",
+        "is_backup",
         "autodelete",
         "nosplit_entry",
         "bypass_throttle",
@@ -32,6 +34,13 @@ fn clone(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<Vec<St
     }
     let replace = body.boolean("overwrite_destination")?.unwrap_or(false);
     let (source, destination) = (body.required_text("source_path")?, body.required_text("destination_path")?);
-    cluster.clone_file(volume, &source, &destination, replace)?;
+    match body.texts("range")? {
+        Some(texts) if !texts.is_empty() => {
+            let range = |text: &String| text.parse().map_err(|_| Refusal::invalid("range", text));
+            let ranges = texts.iter().map(range).collect::<Result<_, _>>()?;
+            cluster.clone_blocks(volume, &source, &destination, ranges)?;
+        }
+        _ => cluster.clone_file(volume, &source, &destination, replace)?,
+    }
     Ok(Vec::new())
 }

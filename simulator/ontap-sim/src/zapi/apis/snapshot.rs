@@ -77,7 +77,7 @@ fn restore(management: &mut Management<'_>, request: &Element) -> Result<Vec<Ele
     Ok(Vec::new())
 }
 
-/// The snapshots are there at once, all or none; what is left for the commit is to agree.
+/// The snapshots are taken at one instant, all or none; what is left for the commit is to agree.
 fn start_group(management: &mut Management<'_>, request: &Element) -> Result<Vec<Element>, Failure> {
     let name = request.text_at("snapshot").ok_or_else(|| Failure::missing_input("snapshot"))?;
     let mut volumes = Vec::new();
@@ -85,21 +85,8 @@ fn start_group(management: &mut Management<'_>, request: &Element) -> Result<Vec
         let found = management.exactly("storage/volumes", &[("name", &volume.text)])?.into_iter().next();
         volumes.push(found.ok_or_else(|| volume::missing(&volume.text))?);
     }
-    let mut made: Vec<String> = Vec::new();
-    for volume in &volumes {
-        let snapshots = format!("{}/snapshots", href(volume));
-        let outcome = management.create(&snapshots, with(Members::new(), &[("name", name)]));
-        let outcome = outcome.and_then(|_| management.exactly(&snapshots, &[("name", name)]));
-        match outcome {
-            Ok(records) => made.extend(records.iter().map(|record| href(record).to_owned())),
-            Err(refusal) => {
-                for snapshot in &made {
-                    management.delete(snapshot, &[])?;
-                }
-                return Err(refusal.into());
-            }
-        }
-    }
+    let collections: Vec<_> = volumes.iter().map(|volume| format!("{}/snapshots", href(volume))).collect();
+    management.create_together(&collections, &with(Members::new(), &[("name", name)]))?;
     let first = volumes.first().map(|volume| super::text(volume, "uuid")).unwrap_or_default();
     Ok(vec![Element::leaf("cg-id", super::system::job_number(&first))])
 }

@@ -1,6 +1,10 @@
 //! Two arrays in one process that replicate: peers, SnapMirror of volumes and of an SVM, and what NFS clients see
 //! of the copy before and after the break.
 
+mod faults;
+mod luns;
+mod schedules;
+
 use crate::nas::client::Client;
 use crate::support::{Bench, configuration};
 use ontap_sim::Configuration;
@@ -229,6 +233,11 @@ async fn a_volume_is_copied_updated_broken_off_written_and_resynchronized() {
         (
             "/api/storage/luns".into(),
             json!({ "svm.name": "svm1", "name": "/vol/v_dr/l", "os_type": "linux", "space.size": "1MB" }),
+            "8",
+        ),
+        (
+            "/api/storage/file/clone".into(),
+            json!({ "svm.name": "svm1", "volume.name": "v_dr", "source_path": "f", "destination_path": "g" }),
             "8",
         ),
     ] {
