@@ -97,6 +97,9 @@ impl Cluster {
         if let Some(qtrees) = last {
             let qtrees = qtrees.into_iter().map(|qtree| super::qtree::Qtree { policy: None, ..qtree });
             self.put_qtrees(copy, qtrees.collect());
+            if of_svm {
+                self.put_quotas(copy, source.features.quota, &offered.quotas);
+            }
             self.apply_quotas_to(copy);
         }
         if of_svm {

@@ -207,6 +207,19 @@ impl Cluster {
         }
     }
 
+    /// Gives the copy of a volume the rules of its source, in place of those it has.
+    pub(super) fn put_quotas(&mut self, copy: VolumeId, on: bool, rules: &[QuotaRule]) {
+        self.forget_quota_rules(copy);
+        let Some(mut volume) = self.volumes.get_mut(&copy) else { return };
+        volume.features.quota = on;
+        let svm = volume.svm;
+        drop(volume);
+        for rule in rules {
+            let id = QuotaRuleId(self.mint.uuid());
+            self.quota_rules.insert(id, QuotaRule { id, svm, volume: copy, ..rule.clone() });
+        }
+    }
+
     /// What the trees of a volume hold, while its quotas are on.
     pub fn tree_reports(&self, volume: VolumeId) -> Vec<TreeReport> {
         if !self.volumes.get(&volume).is_some_and(|volume| volume.features.quota) {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::export::ExportPolicy;
 use super::nfs::NfsService;
+use super::quota::{QuotaRule, QuotaTag};
 use super::snapshot::{Snapshot, SnapshotSpec};
 use super::svm::Svm;
 use super::table::untagged;
@@ -66,6 +67,9 @@ pub struct Offered {
     pub snapshots: Vec<Snapshot>,
     /// Names of all snapshots that the copy may have.
     pub kept: Vec<String>,
+    /// Its quota rules.
+    #[serde(default)]
+    pub quotas: Vec<QuotaRule>,
 }
 
 /// What is offered to a copy.
@@ -204,7 +208,8 @@ impl Cluster {
             });
         }
         let policy = self.policies.get(&volume.policy).map(|policy| policy.name.clone());
-        Ok(Offered { volume, policy, base, snapshots, kept })
+        let quotas = self.quota_rules.tagged(&QuotaTag::In(volume.id)).cloned().collect();
+        Ok(Offered { volume, policy, base, snapshots, kept, quotas })
     }
 
     fn admit_replica(&self, svm: &Svm, peer: Option<&str>, destination: &str) -> Result<(), Refusal> {

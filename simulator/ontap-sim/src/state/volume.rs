@@ -178,9 +178,9 @@ impl Volume {
         }
     }
 
-    /// Whether hosts see the LUNs in it: those of a copy only once it is broken off.
+    /// Whether hosts see the LUNs in it. Those of a copy they read, and write once it is broken off.
     pub fn serves_luns(&self) -> bool {
-        self.online && self.kind == Kind::ReadWrite
+        self.online
     }
 
     /// A copy is written by SnapMirror alone.

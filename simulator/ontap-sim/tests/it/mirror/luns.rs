@@ -6,6 +6,7 @@ use ontap_sim::state::LunId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// SPC-4 4.5.6: sense keys.
+const ILLEGAL_REQUEST: u8 = 5;
 const UNIT_ATTENTION: u8 = 6;
 const DATA_PROTECT: u8 = 7;
 
@@ -60,7 +61,10 @@ impl Host {
                     }
                 }
                 (0x21, _, 0) => return Ok(came),
-                (0x21, _, 2) => return Err(data[4] & 0xF),
+                (0x21, _, 2) => {
+                    assert_ne!(data[4] & 0xF, ILLEGAL_REQUEST, "{data:02x?}");
+                    return Err(data[4] & 0xF);
+                }
                 (0x20 | 0x32, ..) => {}
                 other => panic!("{other:?}"),
             }

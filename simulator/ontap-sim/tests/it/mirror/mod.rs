@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const PASSPHRASE: &str = "a-long-secret\na-long-secret\n";
 const READ_ONLY: u32 = 30;
+const QUOTA_EXCEEDED: u32 = 69;
 const RELATIONSHIPS: &str = "/api/snapmirror/relationships";
 
 /// Source and destination, and what is between them.
@@ -326,6 +327,15 @@ async fn an_svm_is_copied_with_its_volumes_and_serves_after_break_and_start() {
     let mut prod = nfs(&sites.prod).await;
     write(&mut prod, "/a", "f", b"of a").await;
     write(&mut prod, "/b", "f", b"of b").await;
+    let qtree = json!({ "svm.name": "svm1", "volume.name": "b", "name": "q", "unix_permissions": 777 });
+    made(&sites.prod, "/api/storage/qtrees", qtree).await;
+    let rule = json!({ "svm.name": "svm1", "volume.name": "b", "type": "tree", "qtree.name": "q",
+        "space.hard_limit": 8192 });
+    made(&sites.prod, "/api/storage/quota/rules", rule).await;
+    let of_b = sites.prod.one("/api/storage/volumes?name=b").await["uuid"].as_str().unwrap().to_owned();
+    changed(&sites.prod, &format!("/api/storage/volumes/{of_b}"), json!({ "quota.enabled": true })).await;
+    let lun = json!({ "name": "/vol/a/l", "svm.name": "svm1", "os_type": "linux", "space.size": "4MB" });
+    assert_eq!(sites.prod.post("/api/storage/luns", lun).await.status, 201);
     let svm = json!({ "name": "svm_dr", "subtype": "dp_destination", "aggregates.name": ["aggr1"] });
     let svm = made(&sites.dr, "/api/svm/svms", svm).await;
     let lif = json!({ "name": "data", "svm.name": "svm_dr", "ip.address": "127.0.0.41", "ip.netmask": "255.0.0.0",
@@ -355,6 +365,16 @@ async fn an_svm_is_copied_with_its_volumes_and_serves_after_break_and_start() {
     assert_eq!(read(&mut dr, "/a", "f").await, b"of A");
     assert_eq!(read(&mut dr, "/b", "f").await, b"of b");
     write(&mut dr, "/b", "f", b"mine").await;
+    // LUNs and quotas came with their volumes, and the latter hold.
+    let lun = sites.dr.one("/api/storage/luns?svm.name=svm_dr&fields=name").await;
+    assert_eq!(lun["name"], "/vol/a/l");
+    let rule = sites.dr.one("/api/storage/quota/rules?svm.name=svm_dr&fields=*").await;
+    assert_eq!((&rule["qtree"]["name"], &rule["space"]["hard_limit"]), (&json!("q"), &json!(8192)), "{rule}");
+    let root = dr.mount("/b").await.unwrap();
+    let within = dr.lookup(&root, "q").await.unwrap();
+    let file = dr.create(&within, "large", 0o666).await.unwrap();
+    assert_eq!(dr.write(&file, 0, &[1; 8192]).await.0, 0);
+    assert_eq!(dr.write(&file, 8192, &[1; 4096]).await.0, QUOTA_EXCEEDED);
     sites.prod.sim.stop().await;
     sites.dr.sim.stop().await;
 }
