@@ -89,7 +89,9 @@ fn an_access_group_lets_its_initiators_in_and_the_disk_is_what_the_api_says() ->
         let group = json!({"name": "hosts", "initiators": [one.initiator_name()], "volumes": [id]});
         element.call("CreateVolumeAccessGroup", group).await?;
         // Discovery shows what the group opens, at the SVIP and nowhere else.
-        let found = script(&guest, &format!("iscsiadm -m discovery -t sendtargets -p {SVIP}")).await?;
+        let discover =
+            format!("iscsiadm -m discovery -t sendtargets -p {SVIP}; iscsiadm -m node -o delete >&2");
+        let found = script(&guest, &discover).await?;
         ensure!(found.trim() == format!("{SVIP},1 {iqn}"), "{found}");
         ensure!(!found.contains(&hidden));
         let device = attach(&guest, &iqn, &[]).await?;
