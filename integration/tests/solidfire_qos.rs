@@ -183,17 +183,20 @@ async fn bursts(guest: &Guest, cluster: &Cluster, volume: VolumeId, device: &str
     anyhow::bail!("burst no further than {best:.0}")
 }
 
+/// Half of what J4's types have, so that two at once ask no more of an emulated node than it can do:
+/// a node too slow to want its minimum leaves it to the other.
 #[test]
 fn under_contention_each_volume_gets_its_min_iops() -> Result<()> {
-    scenario("7500", async |guest, cluster| {
-        let gold = attach(&guest, &cluster.create("gold", GOLD)?.1).await?;
-        let bronze = attach(&guest, &cluster.create("bronze", BRONZE)?.1).await?;
+    let halved = |(min, max, burst): Rates| (min / 2, max / 2, burst / 2);
+    scenario("3750", async |guest, cluster| {
+        let gold = attach(&guest, &cluster.create("gold", halved(GOLD))?.1).await?;
+        let bronze = attach(&guest, &cluster.create("bronze", halved(BRONZE))?.1).await?;
         let mut found = Vec::new();
         for _ in 0..ATTEMPTS {
             found = measure(&guest, &[&gold, &bronze], 4, 10).await?;
-            println!("gold {:.0}, bronze {:.0} of 7500 together", found[0], found[1]);
-            ensure!(found.iter().sum::<f64>() <= 7500.0 * 1.1, "more than the cluster can do: {found:?}");
-            if found[0] >= 6000.0 * 0.9 && found[1] >= 1000.0 * 0.9 {
+            println!("gold {:.0}, bronze {:.0} of 3750 together", found[0], found[1]);
+            ensure!(found.iter().sum::<f64>() <= 3750.0 * 1.1, "more than the cluster can do: {found:?}");
+            if found[0] >= 3000.0 * 0.9 && found[1] >= 500.0 * 0.9 {
                 return Ok(());
             }
         }

@@ -20,6 +20,9 @@ use crate::state::Qos;
 
 /// Rates are kept over spans of this length: shorter waits than timers can give even out.
 const EVENNESS: f64 = 0.02;
+/// What is reserved for a volume stays reserved for so many seconds: a client that pauses for a
+/// moment, as one with few processors does, has not given up its minIOPS.
+const RESERVED: f64 = 0.25;
 
 /// A rate, and how far ahead of it or behind it one is.
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +94,7 @@ impl VolumePace {
         let saved = (burst - max) * Qos::BURST_TIME as f64;
         self.burst.fill(now, burst, burst * EVENNESS);
         self.credit.fill(now, max, saved + max * EVENNESS);
-        self.reserve.fill(now, min, min * EVENNESS);
+        self.reserve.fill(now, min, min * RESERVED);
     }
 
     fn rates(&self) -> [f64; 3] {
