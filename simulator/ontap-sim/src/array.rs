@@ -9,11 +9,11 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use levers::{EventLog, Hit, Levers, PortalFault, Schedule};
 use parking_lot::Mutex;
+use records::{DataDir, DataDirError};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sim_front::{ControlError, Controlled, Digest, Happening, PortalSelector, Portrait};
 
-use crate::data_dir::{DataDir, DataDirError};
 use crate::dataplane::{ContentError, DataPlanes};
 use crate::management::Management;
 use crate::mishap;

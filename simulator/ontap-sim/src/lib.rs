@@ -3,7 +3,7 @@
 //! ```text
 //! HTTPS ─ http ─ rest ─ state ──┐ DataPlaneChange
 //!                    │          └─ dataplane ─ iscsi-target, nfs-server ─ the node's kernel
-//!                    └ RowWrite ─ data_dir
+//!                    └ RowWrite ─ records::DataDir
 //! HTTP on loopback ─ control (sim-front) ─ event log, state, digests, faults
 //! ```
 //!
@@ -14,7 +14,6 @@
 pub mod arguments;
 pub mod array;
 mod certificate;
-pub mod data_dir;
 pub mod dataplane;
 pub mod declaration;
 mod door;

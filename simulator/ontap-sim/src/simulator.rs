@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use levers::{EventLog, Levers};
+use records::{DataDir, DataDirError};
 use serde_json::{Map, Value, json};
 use sim_front::{
     ServeError, Serving, TlsError, TlsIdentity, User, bind, control_router, serve_http, serve_https,
@@ -14,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::array::{Array, CarryOutError};
 use crate::certificate;
-use crate::data_dir::{DataDir, DataDirError};
 use crate::dataplane::{BringUpError, ContentError, Contents, DataPlanes, Ports};
 use crate::declaration::{Declaration, DeclarationError};
 use crate::door::Doorkeeper;
@@ -25,6 +25,8 @@ use crate::state::account::CertificateKind;
 use crate::state::lif::Lif;
 use crate::state::{Blueprint, BlueprintError, Cluster, Version};
 
+/// Whose data directory it is.
+const PRODUCT: &str = "ontap-sim";
 /// The certification authority in a data directory: clients that trust it go on doing so.
 const AUTHORITY: &str = "authority.pem";
 
@@ -108,8 +110,8 @@ impl OntapSim {
     /// # Errors
     /// [`StartError`]: what, where, and the cure.
     pub async fn start(configuration: Configuration) -> Result<Self, StartError> {
-        let data = configuration.data_dir.as_deref().map(DataDir::open).transpose()?;
-        let kept = data.as_ref().map(DataDir::load).transpose()?.flatten();
+        let data = configuration.data_dir.as_deref().map(|dir| DataDir::open(dir, PRODUCT)).transpose()?;
+        let kept = data.as_ref().map(DataDir::load::<Cluster>).transpose()?.flatten();
         let kept_before = kept.is_some();
         let (mut cluster, contents) = match kept {
             Some(mut cluster) => {

@@ -73,7 +73,7 @@ async fn a_mapped_lun_shows_its_initiators_its_identity_and_its_owners_group() {
     let igroup = json!({ "name": "ig", "svm.name": "svm1", "os_type": "linux",
         "initiators": [{ "name": "iqn.2026-11.example:a" }, { "name": "iqn.2026-11.example:B" }] });
     post(&mut cluster, &planes, "/api/protocols/san/igroups", igroup);
-    let svm = cluster.svms[0].id;
+    let svm = cluster.svms.first().unwrap().id;
     let units = |planes: &DataPlanes| {
         let served = planes.served.lock();
         served.units_of(&served.targets[&svm])
@@ -109,9 +109,9 @@ async fn every_portal_has_a_tag_of_its_own_and_the_group_of_its_node() {
 #[test]
 fn a_rule_that_cannot_be_judged_admits_nobody_and_the_others_stay() {
     let cluster = Cluster::boot(&blueprint()).unwrap();
-    let policy = wire_policy(&cluster.policies[&1]);
+    let policy = wire_policy(&cluster.policies.get(&1).unwrap());
     assert_eq!(policy.rules.iter().map(|rule| rule.index).collect::<Vec<_>>(), [1]);
-    let mut cifs = cluster.policies[&1].clone();
+    let mut cifs = cluster.policies.get(&1).unwrap().clone();
     for rule in cifs.rules.values_mut() {
         rule.protocols = vec!["cifs".into()];
     }

@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::ops::Bound;
 
+use records::{Row, Table};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -12,7 +13,6 @@ use super::query::Query;
 use super::select::within;
 use super::value::text_of;
 use super::veil::Veil;
-use crate::state::table::{Row, Table};
 use crate::state::{Cluster, Refusal, Svm, SvmId};
 
 /// Lists the records a scope may contain, complete; the engine filters and trims them.

@@ -102,7 +102,7 @@ fn furnish_services(cluster: &mut Cluster) -> String {
     let made = call(cluster, Method::Post, groups, group);
     let group = made.body["records"][0]["uuid"].as_str().unwrap().to_owned();
     let snapshots = format!("/api/application/consistency-groups/{group}/snapshots?return_timeout=15");
-    let svm = cluster.svms[0].id;
+    let svm = cluster.svms.first().unwrap().id;
     let members = format!("/api/name-services/unix-groups/{svm}/daemon/users");
     let dns = json!({ "svm.name": "svm1", "domains": ["example.com"], "servers": ["192.0.2.53"] });
     let host = json!({ "owner.name": "svm1", "address": "192.0.2.7", "hostname": "web", "aliases": ["www"] });
@@ -450,7 +450,7 @@ fn every_field_that_is_shown_is_in_the_schema() {
             .replace("{relationship.uuid}", &mirror)
             .replace("{consistency_group.uuid}", &group)
             .replace("{snapshot_policy.uuid}", policy["uuid"].as_str().unwrap())
-            .replace("{svm.uuid}/{unix_group.name}", &format!("{}/daemon", cluster.svms[0].id))
+            .replace("{svm.uuid}/{unix_group.name}", &format!("{}/daemon", cluster.svms.first().unwrap().id))
             .replace("{lun.uuid}", &parents[0])
             .replace("{igroup.uuid}", &parents[1])
             .replace("{uuid}", &parents[0])

@@ -6,11 +6,11 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use records::{Row, untagged};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::table::{Row, untagged};
 use super::{Cluster, Refusal, SvmId};
 
 /// Applications that ONTAP knows (REST reference, `account_application`).
@@ -256,7 +256,7 @@ impl Cluster {
     /// Makes an administrator of the cluster whose password is not judged, or gives one that is there this
     /// password: whoever starts the array decides.
     pub fn seat_administrator(&mut self, name: &str, password: &str) {
-        let hash = PasswordHash::new(self.mint.uuid(), password);
+        let hash = PasswordHash::new(self.mint.edit().uuid(), password);
         let usual = |name: &str| Application {
             name: name.to_owned(),
             methods: vec!["password".to_owned(), "certificate".to_owned()],
@@ -336,7 +336,7 @@ impl Cluster {
             let message = format!("Certificate \"{}\" is installed already", certificate.common_name);
             return Err(Refusal::conflict(1, message).about("public_certificate"));
         }
-        certificate.id = self.mint.uuid();
+        certificate.id = self.mint.edit().uuid();
         let id = certificate.id;
         self.certificates.insert(id, certificate);
         Ok(id)
@@ -348,7 +348,7 @@ impl Cluster {
             other.kind == CertificateKind::Server && other.svm.is_none() && other.name == certificate.name
         };
         let before: Vec<_> = self.certificates.values().filter(replaced).map(|other| other.id).collect();
-        let id = before.first().copied().unwrap_or_else(|| self.mint.uuid());
+        let id = before.first().copied().unwrap_or_else(|| self.mint.edit().uuid());
         self.certificates.insert(id, Certificate { id, ..certificate });
     }
 
@@ -397,7 +397,7 @@ impl Cluster {
                 let message = "New password must be different than the old password.";
                 return Err(Refusal::request(7_077_918, message).about("password"));
             }
-            account.password = Some(PasswordHash::new(self.mint.uuid(), &password));
+            account.password = Some(PasswordHash::new(self.mint.edit().uuid(), &password));
         }
         if let Some(locked) = patch.locked {
             if !locked && account.password.is_none() {

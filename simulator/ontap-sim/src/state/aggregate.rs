@@ -84,7 +84,7 @@ impl Cluster {
     ) -> Result<AggregateId, Refusal> {
         self.admit_aggregate_name(name)?;
         let size = size_of(disks)?;
-        let id = AggregateId(self.mint.uuid());
+        let id = AggregateId(self.mint.edit().uuid());
         self.aggregates.insert(id, Aggregate { id, name: name.to_owned(), node, media, size });
         Ok(id)
     }

@@ -82,7 +82,7 @@ impl Cluster {
         let last = offered.snapshots.last().map(|last| last.qtrees.clone());
         let mut taken = Vec::with_capacity(offered.snapshots.len());
         for snapshot in offered.snapshots {
-            let id = SnapshotId(self.mint.uuid());
+            let id = SnapshotId(self.mint.edit().uuid());
             let luns = snapshot.luns.iter().map(|lun| self.lun_in_copy(copy, lun)).collect();
             let snapshot = Snapshot { id, volume: copy, luns, ..snapshot };
             taken.push(snapshot.clone());

@@ -122,7 +122,7 @@ impl Cluster {
         cluster.mint.edit().seed(blueprint.seed);
         *cluster.about.edit() = About {
             name: "sim".into(),
-            uuid: cluster.mint.uuid(),
+            uuid: cluster.mint.edit().uuid(),
             model: "SIMBOX".into(),
             ..About::default()
         };
@@ -130,7 +130,7 @@ impl Cluster {
         cluster.boot_nodes();
         let owners = cluster.nodes.keys().copied().filter(|_| aggregates).collect::<Vec<_>>();
         for ((name, media), node) in [("aggr1", Media::Ssd), ("aggr2", Media::Hdd)].into_iter().zip(owners) {
-            let id = AggregateId(cluster.mint.uuid());
+            let id = AggregateId(cluster.mint.edit().uuid());
             let aggregate = Aggregate { id, name: name.into(), node, media, size: AGGREGATE_SIZE };
             cluster.aggregates.insert(id, aggregate);
         }
@@ -149,7 +149,7 @@ impl Cluster {
 
     fn boot_nodes(&mut self) {
         for number in 1..=2_u32 {
-            let id = NodeId(self.mint.uuid());
+            let id = NodeId(self.mint.edit().uuid());
             let (_, serial) = id.0.as_u64_pair();
             let serial = format!("SIM{:010}", serial % 10_000_000_000);
             self.nodes.insert(id, Node { id, name: format!("sim-{number:02}"), serial });
@@ -195,7 +195,7 @@ impl Cluster {
         let name: String =
             svm_name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let root = Volume {
-            id: VolumeId(self.mint.uuid()),
+            id: VolumeId(self.mint.edit().uuid()),
             msid: self.next_msid(),
             name: format!("{name}_root"),
             svm,

@@ -50,7 +50,7 @@ impl Cluster {
         let parent = self.find_parent(&spec)?.clone();
         self.admit_volume_name(spec.svm, &spec.name)?;
         let blank = Volume {
-            id: VolumeId(self.mint.uuid()),
+            id: VolumeId(self.mint.edit().uuid()),
             msid: self.next_msid(),
             name: spec.name,
             created: self.now,
@@ -114,7 +114,7 @@ impl Cluster {
     ) -> LunId {
         let optimised = self.volumes.get(&lun.volume).map(|volume| self.optimised_node(volume));
         let clone =
-            Lun { id: LunId(self.mint.uuid()), serial: self.mint_serial(), svm, enabled: true, ..lun };
+            Lun { id: LunId(self.mint.edit().uuid()), serial: self.mint_serial(), svm, enabled: true, ..lun };
         let id = clone.id;
         if let Some(optimised) = optimised {
             self.change(DataPlaneChange::CloneLun {

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use records::Row;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::snapshot::SnapshotSpec;
-use super::table::Row;
 use super::volume::VolumeSpec;
 use super::{Cluster, Refusal, SnapshotId, SvmId, VolumeId};
 
@@ -121,7 +121,7 @@ impl Cluster {
         if members.is_empty() {
             return Err(Refusal::required("volumes"));
         }
-        let id = self.mint.uuid();
+        let id = self.mint.edit().uuid();
         let volumes = self.admit_members(svm, &[], members)?;
         self.consistency_groups.insert(id, ConsistencyGroup { id, svm, name: name.to_owned(), volumes });
         Ok(id)
@@ -176,7 +176,7 @@ impl Cluster {
                 format!("A snapshot with the name \"{}\" exists in the consistency group", spec.name);
             return Err(Refusal::conflict(53_411_921, message).about("name"));
         }
-        let id = self.mint.uuid();
+        let id = self.mint.edit().uuid();
         let mut members = Vec::with_capacity(volumes.len());
         for volume in volumes {
             let member = SnapshotSpec {

@@ -2,9 +2,9 @@
 //! events are kept.
 
 use jiff::Timestamp;
+use records::untagged;
 use serde::{Deserialize, Serialize};
 
-use super::table::untagged;
 use super::{Cluster, NodeId, Refusal};
 
 /// Events that are kept (the array rotates its log by size).

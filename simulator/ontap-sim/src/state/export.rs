@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use records::Row;
 use serde::{Deserialize, Serialize};
 
 use super::qtree::QtreeTag;
-use super::table::Row;
 use super::volume::{Kind, Volume, VolumeTag};
 use super::{Cluster, DataPlaneChange, Refusal, SvmId};
 

@@ -1,9 +1,9 @@
 //! Initiator groups: which hosts see what is mapped to the group.
 
+use records::Row;
 use serde::{Deserialize, Serialize};
 
 use super::lun_map::MapTag;
-use super::table::Row;
 use super::{Cluster, IgroupId, Refusal, SvmId};
 
 /// Transports a group is for.
@@ -105,7 +105,7 @@ impl Cluster {
         for initiator in initiators {
             admit(&mut members, initiator, protocol)?;
         }
-        let id = IgroupId(self.mint.uuid());
+        let id = IgroupId(self.mint.edit().uuid());
         self.igroups.insert(id, Igroup { id, svm, name, protocol, os_type, comment, initiators: members });
         Ok(id)
     }

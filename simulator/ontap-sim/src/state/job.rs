@@ -2,9 +2,9 @@
 //! job is born finished; clients poll it all the same.
 
 use jiff::Timestamp;
+use records::untagged;
 use serde::{Deserialize, Serialize};
 
-use super::table::untagged;
 use super::{Cluster, JobId, Refusal, SvmId};
 
 /// How many jobs are kept. An array keeps finished jobs for minutes; clients that poll late still
@@ -31,7 +31,7 @@ untagged!(Job);
 impl Cluster {
     /// Records the end of an asynchronous call.
     pub fn finish_job(&mut self, description: String, svm: Option<SvmId>, failure: Option<Refusal>) -> JobId {
-        let id = JobId(self.mint.uuid());
+        let id = JobId(self.mint.edit().uuid());
         let time = self.now;
         self.jobs.insert(id, Job { id, description, svm, failure, time });
         // Identifiers ascend: the first is the oldest.

@@ -203,7 +203,7 @@ impl Cluster {
         let node = node.ok_or_else(|| Refusal::required("location.home_node"))?;
         let port = spec.port.unwrap_or_else(|| USUAL_PORT.to_owned());
         admit_port(&port)?;
-        let id = LifId(self.mint.uuid());
+        let id = LifId(self.mint.edit().uuid());
         let mut lif = Lif {
             id,
             name: spec.name,
@@ -345,7 +345,7 @@ impl Cluster {
 
     fn add_policies(&mut self, svm: Option<SvmId>, policies: &[(&str, &[&str])]) {
         for (name, services) in policies {
-            let id = self.mint.uuid();
+            let id = self.mint.edit().uuid();
             let services = services.iter().map(|&service| service.to_owned()).collect();
             let policy = ServicePolicy { id, name: (*name).to_owned(), svm, services, builtin: true };
             self.service_policies.insert(id, policy);

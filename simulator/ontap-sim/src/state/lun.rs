@@ -3,10 +3,10 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use records::Row;
 use serde::{Deserialize, Serialize};
 
 use super::lun_map::MapTag;
-use super::table::Row;
 use super::{Cluster, DataPlaneChange, LunId, NodeId, Refusal, SvmId, Volume, VolumeId};
 
 /// The smallest LUN.
@@ -192,7 +192,7 @@ impl Cluster {
         }
         let qos_policy = self.admit_qos_policy(spec.svm, spec.qos_policy)?;
         let lun = Lun {
-            id: LunId(self.mint.uuid()),
+            id: LunId(self.mint.edit().uuid()),
             svm: spec.svm,
             volume: volume.id,
             path: spec.path,
@@ -398,7 +398,7 @@ impl Cluster {
 
     pub(super) fn mint_serial(&mut self) -> Serial {
         loop {
-            let serial = Serial(self.mint.serial());
+            let serial = Serial(self.mint.edit().serial());
             if self.luns.count(&LunTag::Serial(serial)) == 0 {
                 return serial;
             }

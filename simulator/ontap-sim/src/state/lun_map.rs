@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use records::Row;
 use serde::{Deserialize, Serialize};
 
 use super::igroup::IgroupTag;
-use super::table::Row;
 use super::{Cluster, DataPlaneChange, IgroupId, LunId, NodeId, Refusal, SvmId, Volume};
 
 /// The highest logical unit number.

@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 use uuid::{Builder, Uuid};
 
-use super::table::Single;
-
 /// What a LUN serial number is made of; the array uses these punctuation characters too.
 const SERIAL_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789?-";
 
@@ -36,16 +34,13 @@ impl Mint {
     fn word(&mut self) -> u32 {
         (self.next() >> 32) as u32
     }
-}
 
-impl Single<Mint> {
     /// A UUID in the form of version 4. Its first word is not random but ascends, so that what is
     /// in the order of UUIDs is in the order of making (2³¹ / 128 of them from any seed).
     pub(super) fn uuid(&mut self) -> Uuid {
-        let mint = self.edit();
-        mint.rank = mint.rank.wrapping_add(1 + mint.word() % STRIDE);
-        let rank = u128::from(mint.rank) << 96;
-        let value = rank | (u128::from(mint.word()) << 64) | u128::from(mint.next());
+        self.rank = self.rank.wrapping_add(1 + self.word() % STRIDE);
+        let rank = u128::from(self.rank) << 96;
+        let value = rank | (u128::from(self.word()) << 64) | u128::from(self.next());
         Builder::from_random_bytes(value.to_be_bytes()).into_uuid()
     }
 
@@ -61,8 +56,7 @@ impl Single<Mint> {
     }
 
     fn printable<const LENGTH: usize>(&mut self) -> [u8; LENGTH] {
-        let mint = self.edit();
-        let mut value = (u128::from(mint.next()) << 64) | u128::from(mint.next());
+        let mut value = (u128::from(self.next()) << 64) | u128::from(self.next());
         std::array::from_fn(|_| {
             let index = (value & 63) as usize;
             value >>= 6;

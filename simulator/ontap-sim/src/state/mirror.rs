@@ -8,11 +8,11 @@
 //! ```
 
 use jiff::Timestamp;
+use records::untagged;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::svm::{Subtype, SvmPatch};
-use super::table::untagged;
 use super::transfer::{Transfer, TransferKind};
 use super::volume::Kind;
 use super::{Cluster, DataPlaneChange, Refusal, SvmId, VolumeId};
@@ -186,7 +186,7 @@ impl Cluster {
         self.admit_schedule(spec.schedule.as_deref())?;
         let source =
             MirrorSource { cluster, svm: source_svm.to_owned(), volume: source_volume.map(str::to_owned) };
-        let id = self.mint.uuid();
+        let id = self.mint.edit().uuid();
         let mirror = Mirror {
             id,
             source,

@@ -40,23 +40,26 @@ pub mod quota;
 pub mod recovery;
 mod refusal;
 pub mod replica;
+#[cfg(test)]
+mod restart;
 mod revive;
 pub mod role;
 pub mod schedule;
 pub mod snapshot;
 pub mod snapshot_policy;
 pub mod svm;
-pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod transfer;
 pub mod volume;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use records::{Marks, Row, Single, Table, records, untagged};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -93,7 +96,6 @@ use role::Role;
 use schedule::Schedule;
 use snapshot::Snapshot;
 use snapshot_policy::SnapshotPolicy;
-use table::{Row, RowWrite, Single, Table, cluster, untagged};
 use transfer::Transfer;
 use volume::{Volume, VolumeTag};
 
@@ -239,7 +241,16 @@ named!(Node, Aggregate, Svm);
 
 // One line a table: whatever is here is rolled back when a request is refused, and durable with a
 // data directory. Identifiers ascend in the order of making, and so do rows.
-cluster! {
+records! {
+    /// The whole array.
+    #[derive(Debug, Default)]
+    pub struct Cluster beside {
+        now: Timestamp,
+        changes: Vec<DataPlaneChange>,
+        usage: Option<Arc<dyn Usage>>,
+        unreachable: BTreeSet<LifId>,
+    }
+
     /// The cluster itself.
     about: Single<About>,
     /// Where identifiers come from.
@@ -330,6 +341,13 @@ cluster! {
     jobs: Table<JobId, Job>,
 }
 
+/// A moment of the state to come back to.
+#[derive(Debug)]
+pub(crate) struct Savepoint {
+    changes: usize,
+    rows: Marks,
+}
+
 /// What the data planes hold. The state cannot know it; whoever holds the data planes tells.
 pub trait Usage: fmt::Debug + Send + Sync {
     /// Bytes that the files of a volume take.
@@ -372,6 +390,17 @@ impl Cluster {
     /// Tells the machine whom to ask what the data planes hold.
     pub fn set_usage(&mut self, usage: Arc<dyn Usage>) {
         self.usage = Some(usage);
+    }
+
+    /// Where the state stands, for [`Self::roll_back`].
+    pub(crate) fn savepoint(&self) -> Savepoint {
+        Savepoint { changes: self.changes.len(), rows: self.mark_rows() }
+    }
+
+    /// Takes back all that was done since; what is then to be done to the data planes too.
+    pub(crate) fn roll_back(&mut self, savepoint: &Savepoint) {
+        self.changes.truncate(savepoint.changes);
+        self.roll_back_rows(&savepoint.rows);
     }
 
     /// Does something whole or not at all: a refusal leaves everything as it was, what the data

@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
+use records::untagged;
 use serde::{Deserialize, Serialize};
 
-use super::table::untagged;
 use super::{Cluster, Refusal, SvmId};
 
 /// Names longer than this are none.

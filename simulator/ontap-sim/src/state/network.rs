@@ -4,12 +4,12 @@
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use records::untagged;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::lif::{Lif, SERVICES, ServicePolicy};
 use super::svm::DEFAULT_IPSPACE;
-use super::table::untagged;
 use super::{Cluster, Refusal, SvmId};
 
 /// A network of its own, where addresses may repeat those of another.
@@ -81,7 +81,7 @@ impl Cluster {
     ) -> Result<Uuid, Refusal> {
         self.admit_policy_name(svm, name)?;
         admit_services(&services)?;
-        let id = self.mint.uuid();
+        let id = self.mint.edit().uuid();
         let policy = ServicePolicy { id, name: name.to_owned(), svm, services, builtin: false };
         self.service_policies.insert(id, policy);
         Ok(id)
@@ -161,7 +161,7 @@ impl Cluster {
     /// A [`Refusal`]: a bad name, one in use (1966460, a duplicate by the API reference).
     pub fn create_ipspace(&mut self, name: &str) -> Result<Uuid, Refusal> {
         self.admit_ipspace_name(name)?;
-        let id = self.mint.uuid();
+        let id = self.mint.edit().uuid();
         self.ipspaces.insert(id, Ipspace { id, name: name.to_owned() });
         Ok(id)
     }
@@ -219,7 +219,7 @@ impl Cluster {
             let message = format!("Broadcast domain \"{name}\" already exists");
             return Err(Refusal::conflict(1, message).about("name"));
         }
-        let id = self.mint.uuid();
+        let id = self.mint.edit().uuid();
         let domain = BroadcastDomain { id, name: name.to_owned(), mtu, ipspace, ports: Vec::new() };
         self.broadcast_domains.insert(id, domain);
         Ok(id)
@@ -283,7 +283,7 @@ impl Cluster {
             let message = format!("A route to {destination} through {gateway} already exists");
             return Err(Refusal::conflict(1_966_345, message));
         }
-        let id = self.mint.uuid();
+        let id = self.mint.edit().uuid();
         self.routes.insert(id, Route { id, svm, gateway, destination, metric: metric.unwrap_or(20) });
         Ok(id)
     }
@@ -315,7 +315,7 @@ impl Cluster {
         if self.subnets.values().any(|subnet| subnet.name == name) {
             return Err(Refusal::conflict(1, format!("Subnet \"{name}\" already exists")).about("name"));
         }
-        let id = self.mint.uuid();
+        let id = self.mint.edit().uuid();
         let (name, domain) = (name.to_owned(), domain.to_owned());
         self.subnets.insert(id, Subnet { id, name, network: network.trunc(), gateway, domain });
         Ok(id)
@@ -355,14 +355,14 @@ impl Cluster {
 
     pub(super) fn create_builtin_segments(&mut self) {
         for name in [DEFAULT_IPSPACE, "Cluster"] {
-            let id = self.mint.uuid();
+            let id = self.mint.edit().uuid();
             self.ipspaces.insert(id, Ipspace { id, name: name.to_owned() });
         }
         for (name, ipspace, mtu, ports) in [
             ("Default", DEFAULT_IPSPACE, 1500, &["e0M", "e0c", "e0d"][..]),
             ("Cluster", "Cluster", 9000, &["e0a", "e0b"]),
         ] {
-            let id = self.mint.uuid();
+            let id = self.mint.edit().uuid();
             let ports = ports.iter().map(|&port| port.to_owned()).collect();
             let (name, ipspace) = (name.to_owned(), ipspace.to_owned());
             self.broadcast_domains.insert(id, BroadcastDomain { id, name, mtu, ipspace, ports });

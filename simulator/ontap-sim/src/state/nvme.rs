@@ -2,10 +2,10 @@
 //! Known to the API alone: no NVMe/TCP port is served.
 
 use jiff::Timestamp;
+use records::{Row, untagged};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::table::{Row, untagged};
 use super::{Cluster, Refusal, SvmId, VolumeId};
 
 /// The smallest namespace, bytes.
@@ -132,7 +132,7 @@ impl Cluster {
         let size = admit_size(spec.size)?;
         let qos_policy = self.admit_qos_policy(spec.svm, spec.qos_policy)?;
         let namespace = Namespace {
-            id: self.mint.uuid(),
+            id: self.mint.edit().uuid(),
             svm: spec.svm,
             volume,
             path: spec.path,
@@ -223,8 +223,8 @@ impl Cluster {
             let message = format!("NVMe subsystem \"{name}\" already exists");
             return Err(Refusal::conflict(72_090_025, message).about("name"));
         }
-        let id = self.mint.uuid();
-        let serial = self.mint.subsystem_serial();
+        let id = self.mint.edit().uuid();
+        let serial = self.mint.edit().subsystem_serial();
         let nqn = format!("nqn.1992-08.com.netapp:sn.{}:subsystem.{name}", svm.0.simple());
         let (name, os_type) = (name.to_owned(), os_type.to_owned());
         let subsystem = Subsystem { id, svm, name, nqn, serial, os_type, comment, hosts: Vec::new() };

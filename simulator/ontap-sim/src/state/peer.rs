@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
+use records::untagged;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::table::untagged;
 use super::{Cluster, DataPlaneChange, Errand, Refusal, SvmId};
 
 /// Another cluster.
@@ -70,7 +70,7 @@ impl Cluster {
             let message = "The passphrase must have at least 8 characters";
             return Err(Refusal::request(2, message).about("authentication.passphrase"));
         }
-        let id = self.mint.uuid();
+        let id = self.mint.edit().uuid();
         let unnamed = name.is_none();
         let name = name.unwrap_or_else(|| format!("cluster-{}", self.cluster_peers.len().saturating_add(1)));
         if self.cluster_peers.values().any(|peer| peer.name == name) {
@@ -159,7 +159,7 @@ impl Cluster {
             let message = format!("SVM \"{}\" is peered with \"{peer}\" already", self.svm_name(svm));
             return Err(Refusal::conflict(1, message));
         }
-        let id = self.mint.uuid();
+        let id = self.mint.edit().uuid();
         let state = "peered".to_owned();
         let elsewhere = cluster.is_some();
         self.svm_peers.insert(id, SvmPeer { id, svm, peer: peer.to_owned(), cluster, applications, state });
@@ -256,7 +256,7 @@ impl Cluster {
             other.svm == own && other.peer == peer && other.cluster.as_deref() == Some(cluster)
         };
         if !self.svm_peers.values().any(known) {
-            let (id, state) = (self.mint.uuid(), "peered".to_owned());
+            let (id, state) = (self.mint.edit().uuid(), "peered".to_owned());
             let (peer, cluster) = (peer.to_owned(), Some(cluster.to_owned()));
             self.svm_peers.insert(id, SvmPeer { id, svm: own, peer, cluster, applications, state });
         }

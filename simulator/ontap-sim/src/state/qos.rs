@@ -1,11 +1,11 @@
 //! QoS policies: named limits that volumes, LUNs and namespaces refer to. They are kept and told; the data planes
 //! do not throttle by them.
 
+use records::Row;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::qtree::Qtree;
-use super::table::Row;
 use super::{Cluster, Refusal, SvmId};
 
 /// Limits that do not depend on size. Absent: none.
@@ -134,7 +134,7 @@ impl Cluster {
     ) -> Result<Uuid, Refusal> {
         self.admit_qos_name(name)?;
         admit(&limits)?;
-        let id = self.mint.uuid();
+        let id = self.mint.edit().uuid();
         self.qos_policies.insert(id, QosPolicy { id, svm, name: name.to_owned(), limits, builtin: false });
         Ok(id)
     }
@@ -184,7 +184,7 @@ impl Cluster {
 
     pub(super) fn create_builtin_qos_policies(&mut self) {
         for (name, expected_iops, peak_iops, absolute_min_iops) in BUILTIN {
-            let id = self.mint.uuid();
+            let id = self.mint.edit().uuid();
             let limits = Limits::Adaptive(Adaptive {
                 expected_iops,
                 peak_iops,

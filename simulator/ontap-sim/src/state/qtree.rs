@@ -1,10 +1,10 @@
 //! Qtrees: directories in the root of a volume with an export policy, a security style and limits of
 //! their own. The volume itself counts as qtree 0 without a name.
 
+use records::Row;
 use serde::{Deserialize, Serialize};
 
 use super::quota::QuotaTag;
-use super::table::Row;
 use super::volume::{SecurityStyle, Volume};
 use super::{Cluster, DataPlaneChange, Refusal, VolumeId};
 

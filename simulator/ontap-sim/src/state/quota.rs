@@ -1,9 +1,9 @@
 //! Quotas: rules for trees, users and groups of a volume. Tree rules are enforced by the data plane
 //! while the volume's quotas are on; the others are kept and told.
 
+use records::Row;
 use serde::{Deserialize, Serialize};
 
-use super::table::Row;
 use super::{Cluster, DataPlaneChange, QuotaRuleId, Refusal, SvmId, VolumeId};
 
 /// For whom a rule is.
@@ -160,7 +160,7 @@ impl Cluster {
                 format!("A quota rule for this target already exists in volume \"{}\"", volume.name);
             return Err(Refusal::conflict(5_308_573, message));
         }
-        let id = QuotaRuleId(self.mint.uuid());
+        let id = QuotaRuleId(self.mint.edit().uuid());
         let rule = QuotaRule {
             id,
             svm,
@@ -215,7 +215,7 @@ impl Cluster {
         let svm = volume.svm;
         drop(volume);
         for rule in rules {
-            let id = QuotaRuleId(self.mint.uuid());
+            let id = QuotaRuleId(self.mint.edit().uuid());
             self.quota_rules.insert(id, QuotaRule { id, svm, volume: copy, ..rule.clone() });
         }
     }

@@ -2,11 +2,11 @@
 //! their time is up.
 
 use jiff::{SignedDuration, Timestamp};
+use records::Row;
 
 use serde::{Deserialize, Serialize};
 
 use super::lun::Lun;
-use super::table::Row;
 use super::volume::{Volume, VolumeTag};
 use super::{Cluster, DataPlaneChange, Refusal, SvmId, VolumeId};
 

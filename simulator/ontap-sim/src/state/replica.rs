@@ -1,6 +1,7 @@
 //! What this cluster gives to copies elsewhere, or here: snapshots taken for them, and a note of who has them.
 
 use jiff::Timestamp;
+use records::untagged;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -9,7 +10,6 @@ use super::nfs::NfsService;
 use super::quota::{QuotaRule, QuotaTag};
 use super::snapshot::{Snapshot, SnapshotSpec};
 use super::svm::Svm;
-use super::table::untagged;
 use super::transfer::OfferRequest;
 use super::volume::{Kind, Volume, VolumeTag};
 use super::{Cluster, Refusal, SvmId, VolumeId};

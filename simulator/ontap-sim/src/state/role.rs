@@ -1,10 +1,10 @@
 //! Roles: which paths of the API whoever has them may read and change. The longest path that fits
 //! decides (ONTAP REST reference, `/security/roles`).
 
+use records::untagged;
 use serde::{Deserialize, Serialize};
 
 use super::account::Caller;
-use super::table::untagged;
 use super::{Cluster, Refusal, SvmId};
 
 /// What may be done below a path.

@@ -1,9 +1,9 @@
 //! Schedules that jobs of the array can be given: at times of the clock, or at intervals.
 
+use records::Row;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::table::Row;
 use super::{Cluster, Refusal};
 
 /// Times of the clock; an empty list is every one.
@@ -84,7 +84,7 @@ impl Cluster {
             return Err(Refusal::conflict(1, format!("Schedule \"{name}\" already exists")).about("name"));
         }
         admit(&timing)?;
-        let id = self.mint.uuid();
+        let id = self.mint.edit().uuid();
         self.schedules.insert(id, Schedule { id, name: name.to_owned(), timing });
         Ok(id)
     }
@@ -120,7 +120,7 @@ impl Cluster {
 
     pub(super) fn create_builtin_schedules(&mut self) {
         for (name, minutes, hours, days, weekdays) in BUILTIN {
-            let id = self.mint.uuid();
+            let id = self.mint.edit().uuid();
             let cron = Cron {
                 minutes: minutes.to_vec(),
                 hours: hours.to_vec(),

@@ -1,12 +1,12 @@
 //! Snapshots of volumes: taken of files and LUNs at one instant, renamed, deleted, restored.
 
 use jiff::Timestamp;
+use records::Row;
 
 use serde::{Deserialize, Serialize};
 
 use super::lun::{Lun, LunTag};
 use super::qtree::Qtree;
-use super::table::Row;
 use super::{Cluster, DataPlaneChange, Refusal, SnapshotId, SvmId, VolumeId};
 
 /// Snapshots a volume may have (ONTAP 9.4 and later).
@@ -120,7 +120,7 @@ impl Cluster {
         }
         let luns: Vec<Lun> = self.luns.tagged(&LunTag::In(spec.volume)).cloned().collect();
         let snapshot = Snapshot {
-            id: SnapshotId(self.mint.uuid()),
+            id: SnapshotId(self.mint.edit().uuid()),
             volume: spec.volume,
             name: spec.name,
             created: self.now,

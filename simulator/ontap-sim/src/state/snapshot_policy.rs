@@ -80,7 +80,7 @@ impl Cluster {
     /// Makes the policies that every cluster has.
     pub(super) fn boot_snapshot_policies(&mut self) {
         for policy in built_in() {
-            let id = SnapshotPolicyId(self.mint.uuid());
+            let id = SnapshotPolicyId(self.mint.edit().uuid());
             self.snapshot_policies.insert(id, SnapshotPolicy { id, ..policy });
         }
     }
@@ -109,7 +109,7 @@ impl Cluster {
             return Err(Refusal::conflict(1_638_508, message).about("name"));
         }
         admit_copies(&policy.copies)?;
-        let id = SnapshotPolicyId(self.mint.uuid());
+        let id = SnapshotPolicyId(self.mint.edit().uuid());
         self.snapshot_policies.insert(id, SnapshotPolicy { id, ..policy });
         Ok(id)
     }

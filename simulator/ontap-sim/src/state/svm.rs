@@ -152,7 +152,7 @@ impl Cluster {
         let root_on = root_on.ok_or_else(|| {
             Refusal::conflict(8, "No aggregate has room for the root volume of the SVM").about("aggregates")
         })?;
-        let id = SvmId(self.mint.uuid());
+        let id = SvmId(self.mint.edit().uuid());
         let blank = Svm {
             id,
             name: name.clone(),

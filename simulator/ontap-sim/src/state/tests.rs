@@ -25,8 +25,8 @@ fn booted() -> Cluster {
 fn volume_spec(cluster: &Cluster, name: &str) -> VolumeSpec {
     VolumeSpec {
         name: name.into(),
-        svm: cluster.svms[0].id,
-        aggregate: cluster.aggregates[0].id,
+        svm: cluster.svms.first().unwrap().id,
+        aggregate: cluster.aggregates.first().unwrap().id,
         size: Some(1 << 30),
         guarantee: Some(Guarantee::None),
         snapshot_reserve: Some(0),
@@ -44,7 +44,7 @@ fn make_volume(cluster: &mut Cluster, name: &str) -> VolumeId {
 
 fn lun_spec(cluster: &Cluster, path: &str, size: u64, reserved: bool) -> LunSpec {
     LunSpec {
-        svm: cluster.svms[0].id,
+        svm: cluster.svms.first().unwrap().id,
         path: path.into(),
         os_type: "linux".into(),
         size,
@@ -65,7 +65,7 @@ fn make_lun(cluster: &mut Cluster, path: &str) -> LunId {
 fn make_igroup(cluster: &mut Cluster, name: &str, initiators: &[&str]) -> IgroupId {
     let member = |name: &&str| Initiator { name: (*name).into(), comment: String::new() };
     let id = cluster.create_igroup(IgroupSpec {
-        svm: cluster.svms[0].id,
+        svm: cluster.svms.first().unwrap().id,
         name: name.into(),
         protocol: Protocol::Iscsi,
         os_type: "linux".into(),
@@ -87,7 +87,7 @@ fn one_seed_makes_one_array_and_another_seed_another() {
         let mut cluster = Cluster::boot(&blueprint(seed)).unwrap();
         make_volume(&mut cluster, "v");
         let lun = make_lun(&mut cluster, "/vol/v/lun0");
-        serials.push((cluster.about.uuid, cluster.luns[&lun].serial.to_string()));
+        serials.push((cluster.about.uuid, cluster.luns.get(&lun).unwrap().serial.to_string()));
     }
     assert_eq!(serials[0], serials[1]);
     assert_ne!(serials[0], serials[2]);
@@ -99,7 +99,7 @@ fn a_serial_is_twelve_printable_characters_and_the_tail_of_the_naa() {
     make_volume(&mut cluster, "v");
     for number in 0..200 {
         let id = make_lun(&mut cluster, &format!("/vol/v/lun{number}"));
-        let serial = cluster.luns[&id].serial;
+        let serial = cluster.luns.get(&id).unwrap().serial;
         assert!(serial.as_bytes().iter().all(u8::is_ascii_graphic));
         assert_eq!(&serial.naa()[..4], [0x60, 0x0a, 0x09, 0x80]);
         assert_eq!(serial.naa()[4..], serial.as_bytes());
@@ -111,8 +111,8 @@ fn a_serial_is_twelve_printable_characters_and_the_tail_of_the_naa() {
 #[test]
 fn a_volume_is_made_mounted_moved_grown_unmounted_and_deleted() {
     let mut cluster = booted();
-    let svm = cluster.svms[0].id;
-    let policy = cluster.policies[&1].clone();
+    let svm = cluster.svms.first().unwrap().id;
+    let policy = cluster.policies.get(&1).unwrap().clone();
     let id = cluster.create_volume(volume_spec(&cluster, "v")).unwrap();
     let shape = TreeShape {
         capacity: 1 << 30,
@@ -172,14 +172,14 @@ fn a_refused_change_of_a_volume_changes_nothing() {
         (VolumePatch { size: Some((20 << 20) - 1), ..nothing() }, 2),
         (VolumePatch { guarantee: Some(Guarantee::Volume), size: Some(100 << 40), ..nothing() }, 460_770),
     ];
-    let before = format!("{:?}", cluster.volumes[&id]);
+    let before = format!("{:?}", cluster.volumes.get(&id).unwrap());
     for (patch, expected) in refused {
         assert_eq!(code(cluster.modify_volume(id, patch)), expected);
         assert_eq!(cluster.take_changes(), []);
-        assert_eq!(format!("{:?}", cluster.volumes[&id]), before);
+        assert_eq!(format!("{:?}", cluster.volumes.get(&id).unwrap()), before);
     }
     let taken = VolumePatch { junction: Some("/v".into()), ..nothing() };
-    let other = cluster.find_volume_named(cluster.svms[0].id, "w").unwrap().id;
+    let other = cluster.find_volume_named(cluster.svms.first().unwrap().id, "w").unwrap().id;
     assert_eq!(code(cluster.modify_volume(other, taken)), 918_252);
     let below = VolumePatch { junction: Some("/v/w".into()), ..nothing() };
     cluster.modify_volume(other, below).unwrap();
@@ -202,7 +202,7 @@ fn the_root_volume_stays_and_a_full_aggregate_takes_no_thick_volume() {
 #[test]
 fn offline_takes_junction_and_luns_away_and_online_gives_the_luns_back() {
     let mut cluster = booted();
-    let svm = cluster.svms[0].id;
+    let svm = cluster.svms.first().unwrap().id;
     let volume = make_volume(&mut cluster, "v");
     let lun = make_lun(&mut cluster, "/vol/v/lun0");
     let igroup = make_igroup(&mut cluster, "g", &[A]);
@@ -223,11 +223,11 @@ fn offline_takes_junction_and_luns_away_and_online_gives_the_luns_back() {
 #[test]
 fn a_lun_is_made_mapped_grown_unmapped_and_deleted() {
     let mut cluster = booted();
-    let svm = cluster.svms[0].id;
+    let svm = cluster.svms.first().unwrap().id;
     make_volume(&mut cluster, "v");
     let id = cluster.create_lun(lun_spec(&cluster, "/vol/v/lun0", 1_000_000, false)).unwrap();
-    let serial = cluster.luns[&id].serial;
-    let optimised = cluster.nodes[0].id;
+    let serial = cluster.luns.get(&id).unwrap().serial;
+    let optimised = cluster.nodes.first().unwrap().id;
     // Whole blocks.
     let size = 1_003_520;
     let made = DataPlaneChange::CreateLun { svm, lun: id, serial, size, unmap: true, optimised };
@@ -241,7 +241,7 @@ fn a_lun_is_made_mapped_grown_unmapped_and_deleted() {
     assert_eq!(code(cluster.modify_lun(id, grow(4096))), 5_374_892);
     cluster.modify_lun(id, grow(2 << 20)).unwrap();
     assert_eq!(cluster.take_changes(), [DataPlaneChange::ResizeLun { svm, lun: id, size: 2 << 20 }]);
-    assert_eq!(cluster.luns[&id].serial, serial);
+    assert_eq!(cluster.luns.get(&id).unwrap().serial, serial);
     assert_eq!(code(cluster.delete_lun(id, false)), 1_254_197);
     cluster.delete_lun_map(id, igroup).unwrap();
     assert_eq!(cluster.take_changes(), [mask(A, Vec::new()), mask(B, Vec::new())]);
@@ -253,7 +253,7 @@ fn a_lun_is_made_mapped_grown_unmapped_and_deleted() {
 #[test]
 fn a_mapped_lun_is_deleted_with_its_maps_only_when_that_is_allowed() {
     let mut cluster = booted();
-    let svm = cluster.svms[0].id;
+    let svm = cluster.svms.first().unwrap().id;
     let volume = make_volume(&mut cluster, "v");
     let lun = make_lun(&mut cluster, "/vol/v/lun0");
     let igroup = make_igroup(&mut cluster, "g", &[A]);
@@ -270,17 +270,20 @@ fn a_mapped_lun_is_deleted_with_its_maps_only_when_that_is_allowed() {
 #[test]
 fn luns_are_optimised_on_the_owner_of_their_aggregate_and_reported_on_the_pair() {
     let mut cluster = booted();
-    let spec = VolumeSpec { aggregate: cluster.aggregates[1].id, ..volume_spec(&cluster, "v") };
+    let spec = VolumeSpec {
+        aggregate: cluster.aggregates.values().nth(1).unwrap().id,
+        ..volume_spec(&cluster, "v")
+    };
     cluster.create_volume(spec).unwrap();
     cluster.take_changes();
     let lun = cluster.create_lun(lun_spec(&cluster, "/vol/v/l", 4096, false)).unwrap();
-    let second = cluster.nodes[1].id;
+    let second = cluster.nodes.values().nth(1).unwrap().id;
     let [DataPlaneChange::CreateLun { optimised, .. }] = cluster.take_changes()[..] else { panic!() };
     assert_eq!(optimised, second);
     let igroup = make_igroup(&mut cluster, "g", &[A]);
     cluster.create_lun_map(lun, igroup, None).unwrap();
     let pair: Vec<_> = cluster.nodes.values().map(|node| node.id).collect();
-    assert_eq!(cluster.lun_maps[&(lun, igroup)].reporting_nodes, pair);
+    assert_eq!(cluster.lun_maps.get(&(lun, igroup)).unwrap().reporting_nodes, pair);
 }
 
 #[test]
@@ -320,7 +323,7 @@ fn the_lowest_free_number_is_free_for_every_host_of_the_group() {
     cluster.create_lun_map(luns[1], own, None).unwrap();
     cluster.create_lun_map(luns[2], shared, Some(5)).unwrap();
     cluster.create_lun_map(luns[3], shared, None).unwrap();
-    let svm = cluster.svms[0].id;
+    let svm = cluster.svms.first().unwrap().id;
     let number_of: BTreeMap<_, _> = cluster.lun_maps.values().map(|map| (map.lun, map.number)).collect();
     assert_eq!(luns[..4].iter().map(|lun| number_of[lun]).collect::<Vec<_>>(), [0, 1, 5, 2]);
     assert_eq!(cluster.view_of(svm, A), [(0, luns[0]), (1, luns[1]), (2, luns[3]), (5, luns[2])]);
@@ -330,13 +333,13 @@ fn the_lowest_free_number_is_free_for_every_host_of_the_group() {
     assert_eq!(code(cluster.create_lun_map(luns[0], shared, None)), 1_254_207);
     cluster.delete_lun_map(luns[0], shared).unwrap();
     cluster.create_lun_map(luns[4], own, None).unwrap();
-    assert_eq!(cluster.lun_maps[&(luns[4], own)].number, 0);
+    assert_eq!(cluster.lun_maps.get(&(luns[4], own)).unwrap().number, 0);
 }
 
 #[test]
 fn an_initiator_that_joins_or_leaves_a_group_sees_it_at_once() {
     let mut cluster = booted();
-    let svm = cluster.svms[0].id;
+    let svm = cluster.svms.first().unwrap().id;
     make_volume(&mut cluster, "v");
     let lun = make_lun(&mut cluster, "/vol/v/l");
     let igroup = make_igroup(&mut cluster, "g", &[]);
@@ -362,7 +365,7 @@ fn an_initiator_that_joins_or_leaves_a_group_sees_it_at_once() {
 #[test]
 fn rules_keep_their_order_and_reach_every_volume_of_the_policy() {
     let mut cluster = booted();
-    let svm = cluster.svms[0].id;
+    let svm = cluster.svms.first().unwrap().id;
     let id = cluster.create_export_policy(svm, "p", Vec::new()).unwrap();
     for (name, path) in [("v", "/v"), ("w", "/w")] {
         let settings =
@@ -384,8 +387,14 @@ fn rules_keep_their_order_and_reach_every_volume_of_the_policy() {
     assert_eq!(told, [("/v".to_owned(), 1), ("/w".to_owned(), 1)]);
     assert_eq!(cluster.create_export_rule(id, None, rule("10.0.0.0/8")).unwrap(), 2);
     assert_eq!(cluster.create_export_rule(id, Some(1), rule("@hosts")).unwrap(), 1);
-    let order: Vec<_> =
-        cluster.policies[&id].rules.iter().map(|(index, rule)| (*index, rule.clients[0].as_str())).collect();
+    let order: Vec<_> = cluster
+        .policies
+        .get(&id)
+        .unwrap()
+        .rules
+        .iter()
+        .map(|(index, rule)| (*index, rule.clients[0].as_str()))
+        .collect();
     assert_eq!(order, [(1, "@hosts"), (2, "10.0.0.1"), (3, "10.0.0.0/8")]);
     assert_eq!(code(cluster.create_export_rule(id, None, rule("10.0.0.1"))), 1_704_070);
     for bad in ["", "10.0.0.0/33", "a b", "10.0.0.0/x", "@"] {
@@ -400,7 +409,7 @@ fn rules_keep_their_order_and_reach_every_volume_of_the_policy() {
 #[test]
 fn chap_needs_user_and_password_and_two_different_secrets() {
     let mut cluster = booted();
-    let svm = cluster.svms[0].id;
+    let svm = cluster.svms.first().unwrap().id;
     let pair = |user: &str, password: &str| (Some(user.to_owned()), Some(password.to_owned()));
     let patch =
         |kind: &str| CredentialPatch { authentication_type: Some(kind.into()), ..CredentialPatch::default() };
@@ -427,7 +436,10 @@ fn chap_needs_user_and_password_and_two_different_secrets() {
     assert_eq!(inbound.user, "u");
     assert!(!format!("{inbound:?}").contains("s3cret"));
     cluster.modify_credentials(svm, "default", patch("none")).unwrap();
-    assert_eq!(cluster.svms[0].iscsi.as_ref().unwrap().default_authentication, Authentication::None);
+    assert_eq!(
+        cluster.svms.first().unwrap().iscsi.as_ref().unwrap().default_authentication,
+        Authentication::None
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! taken into the state when everything has come.
 
 use jiff::Timestamp;
+use records::untagged;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -10,7 +11,6 @@ use super::change::Errand;
 use super::mirror::{Mirror, MirrorSource, MirrorState, find_policy};
 use super::replica::{Offer, Offered, SvmPicture};
 use super::svm::Svm;
-use super::table::untagged;
 use super::volume::{Kind, VolumePatch, VolumeSpec};
 use super::{Cluster, DataPlaneChange, Refusal, SnapshotId, SvmId, VolumeId};
 
@@ -133,7 +133,7 @@ impl Cluster {
         let mirror = self.mirrors.get(&id).ok_or_else(Refusal::no_entry)?.clone();
         self.admit_no_transfer(&mirror)?;
         let transfer = Transfer {
-            id: self.mint.uuid(),
+            id: self.mint.edit().uuid(),
             mirror: id,
             kind,
             state: TransferState::Queued,

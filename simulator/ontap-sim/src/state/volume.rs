@@ -1,6 +1,7 @@
 //! Volumes: create, mount at a junction, resize, move, delete.
 
 use jiff::Timestamp;
+use records::Row;
 use serde::{Deserialize, Serialize};
 
 use super::change::TreeShape;
@@ -9,7 +10,6 @@ use super::features::{FeaturePatch, Features};
 use super::lun::{Lun, LunTag};
 use super::lun_map::MapTag;
 use super::snapshot::SnapshotTag;
-use super::table::Row;
 use super::{AggregateId, Cluster, DataPlaneChange, Refusal, SvmId, VolumeId};
 
 /// The smallest volume ONTAP makes.
@@ -292,7 +292,7 @@ impl Cluster {
         let guarantee = spec.guarantee.unwrap_or(Guarantee::Volume);
         let default_policy = self.find_policy_named(svm, "default").map(|policy| policy.id);
         let blank = Volume {
-            id: VolumeId(self.mint.uuid()),
+            id: VolumeId(self.mint.edit().uuid()),
             msid: self.next_msid(),
             name,
             svm,

@@ -1,13 +1,14 @@
-//! What the array's state is kept in: tables of rows that remember how they were.
+//! Tables of rows that remember how they were.
 //!
 //! A [`Table`] reads like a `BTreeMap` and is written through methods that note the row as it was
 //! before. From these notes come two things: a request that is refused is taken back as if it had
-//! never been ([`super::Cluster::attempt`]), and one that succeeds says which rows must be made
-//! durable ([`RowWrite`]). Rows also say under which tags they are to be found ([`Row::tags`]): a
-//! name in an SVM, the volume a LUN lies in. Looking up by key or tag takes logarithmic time.
+//! never been ([`Part::roll_back`]), and one that succeeds says which rows must be made durable
+//! ([`RowWrite`]). Rows also say under which tags they are to be found ([`Row::tags`]): a name in an
+//! SVM, the volume a LUN lies in. Looking up by key or tag takes logarithmic time.
 //!
-//! A new table is one line in the list of [`super::Cluster`], a `Serialize` and `Deserialize` for
-//! its rows, and an implementation of [`Row`], which `untagged!` writes for a row without tags.
+//! A new table is one line in the list of a [`crate::records!`], a `Serialize` and `Deserialize` for
+//! its rows, and an implementation of [`Row`], which [`crate::untagged!`] writes for a row without
+//! tags.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -33,15 +34,14 @@ pub trait Row: Clone {
 }
 
 /// Rows that are found by their key alone: `untagged!(Job, About);`.
+#[macro_export]
 macro_rules! untagged {
     ($($row:ty),* $(,)?) => {
-        $(impl $crate::state::table::Row for $row {
+        $(impl $crate::Row for $row {
             type Tag = ();
         })*
     };
 }
-pub(crate) use untagged;
-
 /// A row to be made durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowWrite {
@@ -54,7 +54,7 @@ pub struct RowWrite {
 }
 
 /// What the state is made of: tables, and values there is one of.
-pub(super) trait Part {
+pub trait Part {
     /// How many changes are noted: a place to come back to.
     fn mark(&self) -> usize;
 
@@ -224,25 +224,6 @@ impl<K: Ord + Clone, V: Row> Table<K, V> {
     }
 }
 
-#[cfg(test)]
-impl<K: Ord, V: Row> std::ops::Index<&K> for Table<K, V> {
-    type Output = V;
-
-    fn index(&self, key: &K) -> &V {
-        &self.rows[key]
-    }
-}
-
-/// The row at a place in the order of the keys.
-#[cfg(test)]
-impl<K: Ord, V: Row> std::ops::Index<usize> for Table<K, V> {
-    type Output = V;
-
-    fn index(&self, place: usize) -> &V {
-        self.rows.values().nth(place).unwrap()
-    }
-}
-
 impl<K, V> Part for Table<K, V>
 where
     K: Ord + Clone + Serialize + DeserializeOwned,
@@ -405,85 +386,6 @@ impl<T: Clone + Serialize + DeserializeOwned> Part for Single<T> {
         Ok(())
     }
 }
-
-/// Writes [`super::Cluster`] from the list of what it holds, and what is done to all of it alike.
-macro_rules! cluster {
-    ($($(#[$doc:meta])* $name:ident: $part:ty,)*) => {
-        /// The whole array.
-        #[derive(Debug, Default)]
-        pub struct Cluster {
-            now: jiff::Timestamp,
-            changes: Vec<DataPlaneChange>,
-            usage: Option<std::sync::Arc<dyn Usage>>,
-            unreachable: std::collections::BTreeSet<LifId>,
-            $($(#[$doc])* pub(crate) $name: $part,)*
-        }
-
-        /// A moment of the state to come back to.
-        #[derive(Debug)]
-        pub(crate) struct Savepoint {
-            changes: usize,
-            $($name: usize,)*
-        }
-
-        impl Cluster {
-            /// Where the state stands, for [`Self::roll_back`].
-            pub(crate) fn savepoint(&self) -> Savepoint {
-                use table::Part as _;
-                Savepoint { changes: self.changes.len(), $($name: self.$name.mark(),)* }
-            }
-
-            /// Takes back all that was done since; what is then to be done to the data planes too.
-            pub(crate) fn roll_back(&mut self, savepoint: &Savepoint) {
-                use table::Part as _;
-                self.changes.truncate(savepoint.changes);
-                $(self.$name.roll_back(savepoint.$name);)*
-            }
-
-            /// The rows that changed since [`Self::forget_dirty`].
-            ///
-            /// # Errors
-            /// When a row has no JSON.
-            pub fn dirty_rows(&self) -> Result<Vec<RowWrite>, serde_json::Error> {
-                use table::Part as _;
-                let mut writes = Vec::new();
-                $(self.$name.dirty(stringify!($name), &mut writes)?;)*
-                Ok(writes)
-            }
-
-            /// Every row there is.
-            ///
-            /// # Errors
-            /// When a row has no JSON.
-            pub fn all_rows(&self) -> Result<Vec<RowWrite>, serde_json::Error> {
-                use table::Part as _;
-                let mut writes = Vec::new();
-                $(self.$name.all(stringify!($name), &mut writes)?;)*
-                Ok(writes)
-            }
-
-            /// What changed is durable now, or need not be.
-            pub fn forget_dirty(&mut self) {
-                use table::Part as _;
-                $(self.$name.forget();)*
-            }
-
-            /// Takes a row of [`Self::all_rows`] or [`Self::dirty_rows`] back in; whether there is such a
-            /// table.
-            ///
-            /// # Errors
-            /// When key or row are not of this table.
-            pub fn load_row(&mut self, table: &str, key: &[u8], row: &[u8]) -> Result<bool, serde_json::Error> {
-                use table::Part as _;
-                match table {
-                    $(stringify!($name) => self.$name.load(key, row).map(|()| true),)*
-                    _ => Ok(false),
-                }
-            }
-        }
-    };
-}
-pub(super) use cluster;
 
 #[cfg(test)]
 mod tests {

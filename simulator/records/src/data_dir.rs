@@ -1,13 +1,11 @@
-//! The data directory: the rows of the state in a database file, and beside it the contents of LUNs
-//! and volumes, which [`crate::dataplane::Contents`] keeps.
+//! The data directory: the rows of a state in one database file. The simulator keeps beside it the
+//! contents that rows name.
 //!
 //! ```text
-//! DIR/state.redb     rows by table and key, each with its checksum; one transaction a request
-//! DIR/luns/          a block store
-//! DIR/volumes/UUID/  a file tree each
+//! DIR/state.redb   rows by table and key, each with its checksum; one transaction a request
 //! ```
 //!
-//! What a request changed is durable before it is answered. Content is made before the rows that
+//! What a request changed is durable before it is answered. Content is to be made before the rows that
 //! name it and removed after they are gone: what a death in between leaves is content that no row
 //! names, which the next start removes.
 
@@ -17,12 +15,13 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
-use crate::state::Cluster;
-use crate::state::table::RowWrite;
+use crate::{Records, RowWrite};
 
 /// Version of the layout that this build writes and reads.
 const FORMAT: u64 = 1;
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// Whose rows these are, under `product`; absent in the first directories that there were.
+const OWNER: TableDefinition<'_, &str, &str> = TableDefinition::new("owner");
 /// Table and key as JSON; checksum (CRC-32C, little endian) and row as JSON.
 const ROWS: TableDefinition<'_, (&str, &[u8]), &[u8]> = TableDefinition::new("rows");
 const FILE: &str = "state.redb";
@@ -71,6 +70,19 @@ pub enum DataDirError {
         /// The format found.
         found: u64,
     },
+    /// The rows of another product.
+    #[error(
+        "--data-dir: {} was written by {found}, and this is {product}; give another directory",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Who asks for it.
+        product: &'static str,
+    },
     /// A row is not what was written.
     #[error(
         "--data-dir: row {key} of table `{table}` in {} is damaged ({reason}); bring the directory back \
@@ -103,12 +115,12 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Opens the directory, or makes it; its files can be read by their owner alone, since the
-    /// state holds CHAP secrets.
+    /// Opens the directory of `product`, or makes it; its files can be read by their owner alone,
+    /// since a state may hold secrets.
     ///
     /// # Errors
     /// [`DataDirError`] when it cannot be used, in which case nothing in it was changed.
-    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+    pub fn open(path: &Path, product: &'static str) -> Result<Self, DataDirError> {
         let file_path = path.join(FILE);
         let unusable = |source| DataDirError::Open { path: file_path.clone(), source };
         fs::create_dir_all(path).map_err(unusable)?;
@@ -125,7 +137,10 @@ impl DataDir {
         if found != FORMAT {
             return Err(DataDirError::Format { path: file_path, found });
         }
-        Ok(Self { path: path.to_owned(), database })
+        match mark_owner(&database, product)? {
+            Some(found) => Err(DataDirError::Foreign { path: file_path, found, product }),
+            None => Ok(Self { path: path.to_owned(), database }),
+        }
     }
 
     /// Where it is.
@@ -138,13 +153,13 @@ impl DataDir {
     ///
     /// # Errors
     /// [`DataDirError`] when a row is damaged or the file cannot be read.
-    pub fn load(&self) -> Result<Option<Cluster>, DataDirError> {
+    pub fn load<S: Records>(&self) -> Result<Option<S>, DataDirError> {
         let transaction = self.database.begin_read().map_err(redb::Error::from)?;
         let table = match transaction.open_table(ROWS) {
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
             other => other.map_err(redb::Error::from)?,
         };
-        let mut cluster = Cluster::default();
+        let mut state = S::default();
         for entry in table.iter().map_err(redb::Error::from)? {
             let (place, value) = entry.map_err(redb::Error::from)?;
             let ((table, key), value) = (place.value(), value.value());
@@ -155,11 +170,11 @@ impl DataDir {
                 reason: reason.to_string(),
             };
             let row = checked(value).ok_or_else(|| damaged(&"its checksum is wrong"))?;
-            if !cluster.load_row(table, key, row).map_err(|error| damaged(&error))? {
+            if !state.load_row(table, key, row).map_err(|error| damaged(&error))? {
                 return Err(damaged(&"this version knows no such table"));
             }
         }
-        Ok(Some(cluster))
+        Ok(Some(state))
     }
 
     /// Makes rows durable, all of them or none.
@@ -215,161 +230,119 @@ fn mark_format(database: &Database) -> Result<u64, DataDirError> {
     Ok(found.unwrap_or(FORMAT))
 }
 
+/// Whose the file is, if not `product`'s; a file that is nobody's becomes its.
+fn mark_owner(database: &Database, product: &str) -> Result<Option<String>, DataDirError> {
+    let transaction = database.begin_write().map_err(redb::Error::from)?;
+    let found = {
+        let mut table = transaction.open_table(OWNER).map_err(redb::Error::from)?;
+        let found = table.get("product").map_err(redb::Error::from)?.map(|value| value.value().to_owned());
+        if found.is_none() {
+            table.insert("product", product).map_err(redb::Error::from)?;
+        }
+        found
+    };
+    match found {
+        Some(_) => transaction.abort().map_err(redb::Error::from)?,
+        None => transaction.commit().map_err(redb::Error::from)?,
+    }
+    Ok(found.filter(|found| found != product))
+}
+
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
+    use serde::{Deserialize, Serialize};
 
     use super::*;
-    use crate::rest::{Call, Method, answer};
-    use crate::state::Blueprint;
+    use crate::{Single, Table, records, untagged};
 
-    fn cluster() -> Cluster {
-        let blueprint = Blueprint {
-            seed: 7,
-            svm: "svm1".into(),
-            nfs: Vec::new(),
-            iscsi: Vec::new(),
-            management: "127.0.0.1".parse().unwrap(),
-            default_export_clients: vec!["0.0.0.0/0".into()],
-            addressed: true,
-            now: "2026-01-02T03:04:05Z".parse().unwrap(),
-        };
-        Cluster::boot(&blueprint).unwrap()
+    #[derive(Debug, Clone, Serialize, Deserialize)]
+    pub(super) struct Fruit {
+        name: String,
+    }
+    untagged!(Fruit);
+
+    records! {
+        /// All there is.
+        #[derive(Debug, Default)]
+        pub(super) struct Larder beside {}
+
+        /// What can be eaten.
+        fruits: Table<u8, Fruit>,
+        /// The last number.
+        last: Single<u8>,
+    }
+
+    fn open(path: &Path) -> Result<DataDir, DataDirError> {
+        DataDir::open(path, "larder")
+    }
+
+    fn larder() -> Larder {
+        let mut larder = Larder::default();
+        larder.fruits.insert(1, Fruit { name: "plum".into() });
+        larder.fruits.insert(2, Fruit { name: "quince".into() });
+        *larder.last.edit() = 2;
+        larder
     }
 
     #[test]
     fn what_was_saved_is_there_again_and_nobody_else_reads_it() {
         let place = tempfile::tempdir().unwrap();
-        let rows = cluster().all_rows().unwrap();
+        let mut larder = larder();
         {
-            let data = DataDir::open(place.path()).unwrap();
-            assert!(data.load().unwrap().is_none());
-            data.save(&rows).unwrap();
+            let data = open(place.path()).unwrap();
+            assert!(data.load::<Larder>().unwrap().is_none());
+            data.save(&larder.dirty_rows().unwrap()).unwrap();
+            larder.forget_dirty();
+            larder.fruits.remove(&1);
+            data.save(&larder.dirty_rows().unwrap()).unwrap();
         }
-        let data = DataDir::open(place.path()).unwrap();
-        assert_eq!(data.load().unwrap().unwrap().all_rows().unwrap(), rows);
+        let data = open(place.path()).unwrap();
+        let again = data.load::<Larder>().unwrap().unwrap();
+        assert_eq!(again.all_rows().unwrap(), larder.all_rows().unwrap());
+        assert_eq!((again.fruits.len(), *again.last), (1, 2));
         let mode = fs::metadata(place.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
-    fn one_process_has_a_directory() {
+    fn rows_go_back_to_a_mark_all_together() {
+        let mut larder = larder();
+        let before = (larder.all_rows().unwrap(), larder.mark_rows());
+        larder.fruits.remove(&1);
+        *larder.last.edit() = 7;
+        larder.roll_back_rows(&before.1);
+        assert_eq!(larder.all_rows().unwrap(), before.0);
+    }
+
+    #[test]
+    fn one_process_and_one_product_have_a_directory() {
         let place = tempfile::tempdir().unwrap();
-        let _first = DataDir::open(place.path()).unwrap();
-        let second = DataDir::open(place.path()).unwrap_err();
+        let first = open(place.path()).unwrap();
+        let second = open(place.path()).unwrap_err();
         assert!(matches!(second, DataDirError::InUse(_)), "{second:?}");
         assert!(second.to_string().contains(place.path().to_str().unwrap()));
+        drop(first);
+        let error = DataDir::open(place.path(), "cellar").unwrap_err().to_string();
+        assert!(error.contains("written by larder, and this is cellar"), "{error}");
+        open(place.path()).unwrap();
     }
 
     #[test]
     fn another_format_no_database_and_a_damaged_row_are_told_with_place_and_cure() {
         let place = tempfile::tempdir().unwrap();
         fs::write(place.path().join(FILE), "no database at all, but long enough".repeat(100)).unwrap();
-        let error = DataDir::open(place.path()).unwrap_err().to_string();
+        let error = open(place.path()).unwrap_err().to_string();
         assert!(error.contains(FILE) && error.contains("copy"), "{error}");
         fs::remove_file(place.path().join(FILE)).unwrap();
-        let data = DataDir::open(place.path()).unwrap();
+        let data = open(place.path()).unwrap();
         let transaction = data.database.begin_write().unwrap();
-        transaction.open_table(ROWS).unwrap().insert(("volumes", &b"\"x\""[..]), &b"1234{}"[..]).unwrap();
+        transaction.open_table(ROWS).unwrap().insert(("fruits", &b"\"x\""[..]), &b"1234{}"[..]).unwrap();
         transaction.open_table(META).unwrap().insert("format", 9).unwrap();
         transaction.commit().unwrap();
-        let error = data.load().unwrap_err().to_string();
-        assert!(
-            error.contains("\"x\"") && error.contains("volumes") && error.contains("checksum"),
-            "{error}"
-        );
+        let error = data.load::<Larder>().unwrap_err().to_string();
+        assert!(error.contains("\"x\"") && error.contains("fruits") && error.contains("checksum"), "{error}");
         drop(data);
-        let error = DataDir::open(place.path()).unwrap_err().to_string();
+        let error = open(place.path()).unwrap_err().to_string();
         assert!(error.contains("format 9") && error.contains("format 1"), "{error}");
-    }
-
-    /// A call of a client that makes, changes and deletes, rightly or wrongly.
-    fn call() -> impl Strategy<Value = Call> {
-        let volume = || (0..3_u8).prop_map(|number| format!("v{number}"));
-        let request = |method, target: String, body| {
-            let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-            Call { method, path: path.into(), query: query.into(), svm: None, body }
-        };
-        prop_oneof![
-            (volume(), any::<bool>(), any::<bool>()).prop_map(move |(name, wait, here)| {
-                let aggregate = if here { "aggr1" } else { "aggr9" };
-                let body = json!({ "name": name, "svm.name": "svm1", "aggregates.name": [aggregate],
-                    "nas.path": format!("/{name}"), "size": "100MB" });
-                let query = if wait { "?return_timeout=9" } else { "" };
-                request(Method::Post, format!("/api/storage/volumes{query}"), body)
-            }),
-            (volume(), any::<bool>()).prop_map(move |(name, online)| {
-                let body = json!({ "state": if online { "online" } else { "offline" }, "comment": name });
-                request(Method::Patch, format!("/api/storage/volumes?name={name}"), body)
-            }),
-            (volume(), volume()).prop_map(move |(name, new)| {
-                let body = json!({ "name": new, "nas.path": "/moved" });
-                request(Method::Patch, format!("/api/storage/volumes?name={name}&return_timeout=9"), body)
-            }),
-            volume().prop_map(move |name| {
-                request(Method::Delete, format!("/api/storage/volumes?name={name}"), Value::Null)
-            }),
-            (volume(), 0..2_u8).prop_map(move |(volume, unit)| {
-                let body = json!({ "name": format!("/vol/{volume}/l{unit}"), "os_type": "linux",
-                    "svm.name": "svm1", "space.size": "10MB" });
-                request(Method::Post, "/api/storage/luns".into(), body)
-            }),
-            Just(request(
-                Method::Post,
-                "/api/protocols/san/igroups".into(),
-                json!({ "name": "ig", "os_type": "linux", "svm.name": "svm1",
-                    "initiators": [{ "name": "iqn.2026-11.example:a" }] })
-            )),
-            volume().prop_map(move |volume| {
-                let body = json!({ "lun.name": format!("/vol/{volume}/l0"), "igroup.name": "ig",
-                    "svm.name": "svm1" });
-                request(Method::Post, "/api/protocols/san/lun-maps".into(), body)
-            }),
-            // The second of these is there already, or is no client.
-            Just(request(
-                Method::Post,
-                "/api/protocols/nfs/export-policies/1/rules".into(),
-                json!({ "records": [
-                    { "clients.match": "10.0.0.1", "ro_rule": "any", "rw_rule": "any" },
-                    { "clients.match": "no client", "ro_rule": "any", "rw_rule": "any" },
-                ] })
-            )),
-            Just(request(Method::Delete, "/api/protocols/san/igroups?name=ig".into(), Value::Null)),
-        ]
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
-
-        #[test]
-        fn after_any_calls_a_restart_at_any_point_finds_the_same_state_and_a_refusal_changed_nothing(
-            calls in prop::collection::vec((call(), prop::bool::weighted(0.2)), 0..25)
-        ) {
-            let place = tempfile::tempdir().unwrap();
-            let mut data = DataDir::open(place.path()).unwrap();
-            let mut cluster = cluster();
-            cluster.take_changes();
-            data.save(&cluster.dirty_rows().unwrap()).unwrap();
-            cluster.forget_dirty();
-            for (call, restart) in calls {
-                let before = cluster.all_rows().unwrap();
-                let answer = answer(&mut cluster, &call);
-                let changes = cluster.take_changes();
-                if answer.status >= 400 {
-                    prop_assert_eq!(cluster.all_rows().unwrap(), before, "{:?}: {}", call, answer.body);
-                    prop_assert!(changes.is_empty(), "{:?}", changes);
-                }
-                data.save(&cluster.dirty_rows().unwrap()).unwrap();
-                cluster.forget_dirty();
-                if restart {
-                    drop(data);
-                    data = DataDir::open(place.path()).unwrap();
-                    let kept = data.load().unwrap().unwrap();
-                    prop_assert_eq!(kept.all_rows().unwrap(), cluster.all_rows().unwrap());
-                    cluster = kept;
-                }
-            }
-        }
     }
 }
