@@ -4,10 +4,13 @@
 use jiff::Timestamp;
 use levers::{EventLog, Levers, Schedule};
 use parking_lot::Mutex;
+use records::{DataDir, DataDirError};
 use serde_json::json;
+use tracing::error;
 
+use crate::contents::ContentError;
 use crate::dataplane::DataPlane;
-use crate::state::{ApiError, Reply, Request, State};
+use crate::state::{ApiError, DataPlaneChange, Reply, Request, State};
 
 /// A SolidFire cluster.
 #[derive(Debug)]
@@ -17,13 +20,39 @@ pub struct Cluster {
     events: EventLog,
     levers: Levers,
     schedule: Schedule,
+    data: Option<DataDir>,
+}
+
+/// Why what was decided could not be carried out. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CarryOutError {
+    /// No content for a volume or snapshot.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// The data directory.
+    #[error(transparent)]
+    Durable(#[from] DataDirError),
 }
 
 impl Cluster {
     /// A cluster in `state`, whose volumes `data_plane` serves as `levers` say.
     pub fn new(state: State, data_plane: DataPlane, events: EventLog, levers: Levers) -> Self {
         let schedule = Schedule::new(levers.clone(), events.clone());
-        Self { state: Mutex::new(state), data_plane, events, levers, schedule }
+        Self { state: Mutex::new(state), data_plane, events, levers, schedule, data: None }
+    }
+
+    /// The same, whose state is kept in `data`, and whose data plane is told what there is already.
+    ///
+    /// # Errors
+    /// [`DataDirError`] when the state cannot be made durable.
+    pub fn revived(self, data: Option<DataDir>) -> Result<Self, DataDirError> {
+        {
+            let mut state = self.state.lock();
+            keep(&mut state, data.as_ref())?;
+            // The contents are there: a start without one ends before this.
+            state.revive().into_iter().for_each(|change| self.data_plane.apply(change));
+        }
+        Ok(Self { data, ..self })
     }
 
     /// Carries out `request`.
@@ -33,11 +62,25 @@ impl Cluster {
     pub fn call(&self, request: Request) -> Result<Reply, ApiError> {
         // Held until the data plane has followed, so that changes reach it in the order of the calls.
         let mut state = self.state.lock();
+        let marks = state.mark_rows();
         let outcome = state.execute(request, Timestamp::now(), &self.data_plane);
-        for change in outcome.changes {
-            self.data_plane.apply(change);
+        match self.carry_out(&mut state, &outcome.changes) {
+            Ok(()) => outcome.changes.into_iter().for_each(|change| self.data_plane.apply(change)),
+            Err(error) => {
+                state.roll_back_rows(&marks);
+                error!(error = &error as &dyn std::error::Error, "a change could not be carried out");
+                self.events.record("change.failed", json!({ "error": error.to_string() }));
+                return Err(ApiError::NotCarriedOut { reason: error.to_string() });
+            }
         }
         outcome.reply
+    }
+
+    /// Makes what is new and then the state durable, or nothing of it.
+    fn carry_out(&self, state: &mut State, changes: &[DataPlaneChange]) -> Result<(), CarryOutError> {
+        self.data_plane.make(changes)?;
+        keep(state, self.data.as_ref()).inspect_err(|_| self.data_plane.unmake(changes))?;
+        Ok(())
     }
 
     /// Notes a call in the event log: its method, and how it ended. Never its parameters: they hold secrets.
@@ -65,4 +108,13 @@ impl Cluster {
     pub(crate) fn planned(&self) -> &Schedule {
         &self.schedule
     }
+}
+
+/// Makes durable what changed.
+fn keep(state: &mut State, data: Option<&DataDir>) -> Result<(), DataDirError> {
+    if let Some(data) = data {
+        data.save(&state.dirty_rows()?)?;
+    }
+    state.forget_dirty();
+    Ok(())
 }

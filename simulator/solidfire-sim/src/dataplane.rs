@@ -1,23 +1,23 @@
 //! The iSCSI side: one target per volume on the SVIP, LUN 0, CHAP by account; no ALUA. Every volume
 //! has a governor that keeps its QoS and counts what it does.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use blockstore::{BlockError, PowerCut, Snapshot, Volume};
+use blockstore::{PowerCut, StoreError, Volume};
 use iscsi_target::{
     Auth, AuthPolicy, BlockSize, ChapSecret, Governor, Identity, IscsiServer, Lun, PortalFault, Redirect,
     SessionInfo, Target, Transfer, Visibility,
 };
 use parking_lot::Mutex;
+use tracing::error;
 
+use crate::contents::{ContentError, Contents};
 use crate::pace::{ClusterPace, VolumePace};
 use crate::state::{
-    DataPlaneChange, DataPlaneView, Export, LogicalBlock, Login, Qos, SnapshotId, Source, VolumeId, home_of,
+    ContentId, DataPlaneChange, DataPlaneView, Export, LogicalBlock, Login, Qos, VolumeId, home_of,
 };
 use crate::traffic::{Counter, Traffic};
 
@@ -28,10 +28,8 @@ pub struct DataPlane {
     svip: SocketAddr,
     /// Where the nodes serve iSCSI; none: the SVIP serves all.
     nodes: Vec<SocketAddr>,
+    stored: Contents,
     contents: Mutex<BTreeMap<VolumeId, Content>>,
-    snapshots: Mutex<BTreeMap<SnapshotId, Snapshot>>,
-    /// Whether volumes keep in mind what is not flushed.
-    armed: AtomicBool,
     all: Arc<Everything>,
 }
 
@@ -85,9 +83,8 @@ impl DataPlane {
             server,
             svip,
             nodes: Vec::new(),
+            stored: Contents::default(),
             contents: Mutex::default(),
-            snapshots: Mutex::default(),
-            armed: AtomicBool::new(false),
             all: Arc::new(all),
         }
     }
@@ -98,7 +95,27 @@ impl DataPlane {
         Self { nodes, ..self }
     }
 
-    /// Carries out one change. When this returns, initiators see it.
+    /// The same, with these contents.
+    #[must_use]
+    pub fn with_contents(self, stored: Contents) -> Self {
+        Self { stored, ..self }
+    }
+
+    /// Makes the contents and snapshots that changes ask for, all or none: before the state that names
+    /// them is durable.
+    ///
+    /// # Errors
+    /// [`ContentError`]; then nothing was made.
+    pub fn make(&self, changes: &[DataPlaneChange]) -> Result<(), ContentError> {
+        self.stored.make(changes)
+    }
+
+    /// Takes back what [`Self::make`] made.
+    pub fn unmake(&self, changes: &[DataPlaneChange]) {
+        self.stored.unmake(changes);
+    }
+
+    /// Carries out one change whose contents are made. When this returns, initiators see it.
     pub fn apply(&self, change: DataPlaneChange) {
         match change {
             DataPlaneChange::Publish(export) => self.publish(export),
@@ -108,58 +125,36 @@ impl DataPlane {
                     self.server.remove_target(&iqn);
                 }
             }
-            DataPlaneChange::Discard(volume) => {
+            DataPlaneChange::Hold { volume, content, .. } => self.hold(volume, content),
+            DataPlaneChange::Release(volume) => {
                 self.contents.lock().remove(&volume);
             }
-            DataPlaneChange::Keep { snapshot, source } => {
-                if let Some(kept) = self.find_source(source) {
-                    self.snapshots.lock().insert(snapshot, kept);
-                }
-            }
-            DataPlaneChange::Drop(snapshot) => {
-                self.snapshots.lock().remove(&snapshot);
-            }
-            DataPlaneChange::Fill { volume, source } => {
-                if let Some(content) = self.find_source(source) {
-                    self.fill(volume, &content);
-                }
-            }
-        }
-    }
-
-    /// What a source holds at this moment.
-    fn find_source(&self, source: Source) -> Option<Snapshot> {
-        match source {
-            Source::Volume(volume) => self.find_content(volume).map(|content| content.snapshot()),
-            Source::Snapshot(snapshot) => self.snapshots.lock().get(&snapshot).cloned(),
+            DataPlaneChange::Discard(content) => self.stored.remove(content),
+            // Made before.
+            DataPlaneChange::Keep { .. } => {}
+            DataPlaneChange::Drop(kept) => self.stored.remove_snapshot(kept),
         }
     }
 
     /// The next publication shows the volume with this content.
-    fn fill(&self, volume: VolumeId, content: &Snapshot) {
-        let filled = content.to_volume();
-        if self.armed.load(Ordering::Acquire) {
-            filled.arm_power_cut();
-        }
+    fn hold(&self, volume: VolumeId, content: ContentId) {
+        let Some(held) = self.stored.find(content) else {
+            error!(%volume, %content, "a volume has no content");
+            return;
+        };
         let mut contents = self.contents.lock();
-        match contents.entry(volume) {
-            Entry::Occupied(mut entry) => entry.get_mut().volume = filled,
-            Entry::Vacant(entry) => {
-                // Name and rates come with the publication.
-                let hand = Arc::new(Hand::new(self.all.clone(), Qos::DEFAULT));
-                entry.insert(Content { volume: filled, iqn: String::new(), hand });
-            }
-        }
+        let entry = contents.entry(volume).or_insert_with(|| {
+            // Name and rates come with the publication.
+            let hand = Arc::new(Hand::new(self.all.clone(), Qos::DEFAULT));
+            Content { volume: held.clone(), iqn: String::new(), hand }
+        });
+        entry.volume = held;
     }
 
     fn publish(&self, export: Export) {
         let (volume, hand) = {
             let mut contents = self.contents.lock();
-            let content = contents.entry(export.volume).or_insert_with(|| Content {
-                volume: self.new_volume(export.size),
-                iqn: export.names.iqn.clone(),
-                hand: Arc::new(Hand::new(self.all.clone(), export.qos)),
-            });
+            let Some(content) = contents.get_mut(&export.volume) else { return };
             content.iqn.clone_from(&export.names.iqn);
             (content.volume.clone(), content.hand.clone())
         };
@@ -179,32 +174,17 @@ impl DataPlane {
         self.contents.lock().get(&volume).map(|content| content.volume.clone())
     }
 
-    fn new_volume(&self, size: u64) -> Volume {
-        let volume = Volume::new(size);
-        if self.armed.load(Ordering::Acquire) {
-            volume.arm_power_cut();
-        }
-        volume
-    }
-
     /// From now on every volume keeps in mind what is not flushed.
     pub fn arm_power_cut(&self) {
-        let contents = self.contents.lock();
-        self.armed.store(true, Ordering::Release);
-        contents.values().for_each(|content| content.volume.arm_power_cut());
+        self.stored.store().arm_power_cut();
     }
 
     /// Every volume loses what was not flushed; how many writes that were.
     ///
     /// # Errors
     /// Those of the volumes.
-    pub fn cut_power(&self) -> Result<u64, BlockError> {
-        let volumes: Vec<_> = self.contents.lock().values().map(|content| content.volume.clone()).collect();
-        let mut writes = 0;
-        for volume in volumes {
-            writes += volume.power_cut(PowerCut::All)?.map_or(0, |lost| lost.lost);
-        }
-        Ok(writes)
+    pub fn cut_power(&self) -> Result<u64, StoreError> {
+        Ok(self.stored.store().power_cut(PowerCut::All)?.lost)
     }
 
     /// Where iSCSI listens.
@@ -306,6 +286,20 @@ mod tests {
     use crate::state::{ChapSecret as Secret, UniqueId, VolumeNames};
 
     const ID: VolumeId = VolumeId(1);
+    const CONTENT: ContentId = ContentId(1);
+
+    /// With one volume of zeroes.
+    fn holding(bytes: u64) -> DataPlane {
+        let data_plane = data_plane();
+        let hold = DataPlaneChange::Hold {
+            volume: ID,
+            content: CONTENT,
+            source: crate::state::Source::Zeroes(bytes),
+        };
+        data_plane.make(std::slice::from_ref(&hold)).unwrap();
+        data_plane.apply(hold);
+        data_plane
+    }
 
     fn data_plane() -> DataPlane {
         DataPlane::new(IscsiServer::new(EventLog::new()), "127.0.0.1:3260".parse().unwrap(), 200_000)
@@ -342,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_withdrawn_volume_keeps_its_data_until_it_is_discarded() {
-        let data_plane = data_plane();
+        let data_plane = holding(1 << 20);
         data_plane.apply(DataPlaneChange::Publish(export(1 << 20)));
         data_plane.find_content(ID).unwrap().write_at(0, b"data").unwrap();
         data_plane.apply(DataPlaneChange::Withdraw(ID));
@@ -350,13 +344,15 @@ mod tests {
         data_plane.apply(DataPlaneChange::Publish(export(1 << 20)));
         assert_eq!(first_bytes(&data_plane), *b"data");
         data_plane.apply(DataPlaneChange::Withdraw(ID));
-        data_plane.apply(DataPlaneChange::Discard(ID));
+        data_plane.apply(DataPlaneChange::Release(ID));
+        data_plane.apply(DataPlaneChange::Discard(CONTENT));
         assert!(data_plane.find_content(ID).is_none());
+        assert!(data_plane.stored.find(CONTENT).is_none());
     }
 
     #[test]
     fn a_volume_grows_without_losing_what_it_holds() {
-        let data_plane = data_plane();
+        let data_plane = holding(1 << 20);
         data_plane.apply(DataPlaneChange::Publish(export(1 << 20)));
         let content = data_plane.find_content(ID).unwrap();
         content.write_at(0, b"data").unwrap();

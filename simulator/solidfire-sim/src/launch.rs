@@ -8,6 +8,7 @@ use clap::Parser;
 use iscsi_target::{IscsiServer, PortalError};
 use levers::{EventLog, Levers};
 use rand::RngExt as _;
+use records::{DataDir, DataDirError};
 use serde_json::{Map, Value, json};
 use sim_front::{
     ArgumentError, BasicAuth, FrontArguments, ServeError, Serving, TlsError, TlsIdentity, bind,
@@ -16,12 +17,17 @@ use sim_front::{
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
+use crate::contents::{ContentError, Contents};
 use crate::dataplane::DataPlane;
 use crate::nodes::{Bound, NodeArguments, NodeError, bind_svip};
 use crate::rpc::{self, Endpoint};
 use crate::state::State;
 use crate::state::limits::VOLUME_COUNT_MAX;
 
+/// Whose data directory it is.
+const PRODUCT: &str = "solidfire-sim";
+/// The certification authority in a data directory: clients that trust it go on doing so.
+const AUTHORITY: &str = "authority.pem";
 /// The administrator's password when none is given.
 const DEFAULT_PASSWORD: &str = "admin";
 
@@ -45,6 +51,9 @@ pub struct Arguments {
     /// Operations of 4 KiB a second that all volumes together do at most
     #[arg(long, value_name = "IOPS", default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(100..))]
     cluster_iops: u32,
+    /// Where state and volumes are kept, made if need be; without it they are gone with the process
+    #[arg(long, value_name = "DIRECTORY")]
+    data_dir: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -71,6 +80,12 @@ pub enum LaunchError {
     /// The certificate could not be made or written.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The volumes in it cannot.
+    #[error(transparent)]
+    Content(#[from] ContentError),
     /// A listener could not start.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -102,9 +117,19 @@ pub struct Running {
 /// # Errors
 /// [`LaunchError`]; then nothing listens.
 pub async fn start(arguments: Arguments) -> Result<Running, LaunchError> {
-    let Arguments { front, svip, nodes, name, max_volumes, cluster_iops } = arguments;
+    let Arguments { front, svip, nodes, name, max_volumes, cluster_iops, data_dir } = arguments;
     let administrator = front.administrator(DEFAULT_PASSWORD)?;
-    let identity = TlsIdentity::generate("solidfire-sim", &[front.management.ip()])?;
+    let data = data_dir.as_deref().map(|dir| DataDir::open(dir, PRODUCT)).transpose()?;
+    let kept = data.as_ref().map(DataDir::load::<State>).transpose()?.flatten();
+    let contents = match data.as_ref().map(DataDir::path) {
+        Some(dir) => Contents::in_directory(dir, kept.as_ref().unwrap_or(&State::default()))?,
+        None => Contents::default(),
+    };
+    let addresses = [front.management.ip()];
+    let identity = match data.as_ref().map(DataDir::path) {
+        Some(dir) => TlsIdentity::kept(&dir.join(AUTHORITY), PRODUCT, &addresses)?,
+        None => TlsIdentity::generate(PRODUCT, &addresses)?,
+    };
     if let Some(path) = &front.ca_out {
         identity.write_ca_pem(path)?;
     }
@@ -118,11 +143,17 @@ pub async fn start(arguments: Arguments) -> Result<Running, LaunchError> {
     let nodes = Bound::new(&server, &nodes).await?;
 
     let mvip = api.local_addr().map_err(ServeError::Local)?;
-    let state = State::new(&name, mvip, svip, seed)
-        .with_nodes(&nodes.addresses(svip)?)
-        .with_volume_count_max(max_volumes);
-    let data_plane = DataPlane::new(server.clone(), svip, cluster_iops).with_nodes(nodes.portals);
-    let cluster = Arc::new(Cluster::new(state, data_plane, events, levers));
+    let state = match kept {
+        Some(mut kept) => {
+            kept.readdress(mvip, svip);
+            kept
+        }
+        None => State::new(&name, mvip, svip, seed),
+    };
+    let state = state.with_nodes(&nodes.addresses(svip)?).with_volume_count_max(max_volumes);
+    let data_plane =
+        DataPlane::new(server.clone(), svip, cluster_iops).with_nodes(nodes.portals).with_contents(contents);
+    let cluster = Arc::new(Cluster::new(state, data_plane, events, levers).revived(data)?);
     let router =
         |endpoint| rpc::router(Arc::clone(&cluster), endpoint, BasicAuth::new(vec![administrator.clone()]));
     let node_apis = (1..)

@@ -9,6 +9,7 @@
 //! [`start`] brings one up in this process, for tests; the `solidfire-sim` program is a thin wrapper.
 
 mod cluster;
+mod contents;
 mod control;
 mod dataplane;
 mod launch;
@@ -22,6 +23,7 @@ pub mod traffic;
 mod veil;
 
 pub use cluster::Cluster;
+pub use contents::{ContentError, Contents};
 pub use dataplane::DataPlane;
 pub use launch::{Arguments, LaunchError, Running, start};
 pub use nodes::NodeError;

@@ -5,9 +5,9 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
 use solidfire_sim::state::{
-    Access, AccountId, AccountPatch, AccountRecord, AccountStatus, ApiError, ChapSecret, DataPlaneChange,
-    DataPlaneView, Export, LogicalBlock, Login, NewAccount, NewVolume, Outcome, Page, QosChoice, QosPatch,
-    Reply, Request, SecretChoice, State, Volume, VolumeFilter, VolumeId, VolumePatch,
+    Access, AccountId, AccountPatch, AccountRecord, AccountStatus, ApiError, ChapSecret, ContentId,
+    DataPlaneChange, DataPlaneView, Export, LogicalBlock, Login, NewAccount, NewVolume, Outcome, Page,
+    QosChoice, QosPatch, Reply, Request, SecretChoice, State, Volume, VolumeFilter, VolumeId, VolumePatch,
 };
 use solidfire_sim::traffic::Traffic;
 
@@ -118,10 +118,16 @@ fn list(state: &mut State, filter: VolumeFilter) -> Vec<VolumeId> {
     }
 }
 
+/// How the data plane is told that the first volume is purged.
+fn purged(volume: VolumeId) -> [DataPlaneChange; 2] {
+    [DataPlaneChange::Release(volume), DataPlaneChange::Discard(ContentId(1))]
+}
+
 /// The one volume that `outcome` publishes.
 fn published(outcome: &Outcome) -> &Export {
     match outcome.changes.as_slice() {
-        [DataPlaneChange::Publish(export)] => export,
+        [DataPlaneChange::Publish(export)]
+        | [DataPlaneChange::Hold { .. }, DataPlaneChange::Publish(export)] => export,
         other => panic!("expected one publication, not {other:?}"),
     }
 }
@@ -392,7 +398,7 @@ fn only_a_deleted_volume_is_purged_and_then_for_good() {
     refusal(&mut state, Request::RestoreDeletedVolume(volume));
     run(&mut state, Request::DeleteVolume(volume)).reply.unwrap();
     let outcome = run(&mut state, Request::PurgeDeletedVolume(volume));
-    assert_eq!(outcome.changes, [DataPlaneChange::Discard(volume)]);
+    assert_eq!(outcome.changes, purged(volume));
     refusal(&mut state, Request::RestoreDeletedVolume(volume));
     assert_eq!(create_volume(&mut state, account, "v").id, VolumeId(2), "an ID is never used again");
 }
@@ -407,7 +413,7 @@ fn a_deleted_volume_purges_itself_after_eight_hours() {
     let just_before = state.execute(Request::GetApi, at(8 * 3600 - 1), &NoData);
     assert_eq!(just_before.changes, []);
     let due = state.execute(Request::GetAccountById(AccountId(9)), at(8 * 3600), &NoData);
-    assert_eq!(due.changes, [DataPlaneChange::Discard(volume)]);
+    assert_eq!(due.changes, purged(volume));
     assert!(due.reply.is_err(), "a purge is due whatever the request was");
 }
 

@@ -247,6 +247,12 @@ impl Store {
         self.catalog.lock().snapshots.range(range).map(|((_, id), _)| *id).collect()
     }
 
+    /// Every snapshot and the volume it was taken of, which may be gone itself; in order.
+    #[must_use]
+    pub fn list_snapshots(&self) -> Vec<(VolumeId, SnapshotId)> {
+        self.catalog.lock().snapshots.keys().copied().collect()
+    }
+
     /// Removes a snapshot. Clones of it stay.
     ///
     /// # Errors

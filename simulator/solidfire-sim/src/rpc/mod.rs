@@ -9,6 +9,8 @@ mod node;
 mod params;
 mod protection;
 mod render;
+#[cfg(test)]
+mod restart;
 mod version;
 
 use std::sync::Arc;
@@ -400,7 +402,7 @@ mod tests {
         })
     }
 
-    fn request() -> impl Strategy<Value = Value> {
+    pub(super) fn request() -> impl Strategy<Value = Value> {
         let params = prop::collection::vec((prop::sample::select(&MEMBERS[..]), json_value()), 0..6)
             .prop_map(|members| members.into_iter().map(|(name, value)| (name.to_owned(), value)))
             .prop_map(|members| Value::Object(members.collect()));

@@ -279,12 +279,12 @@ fn group_result(record: Option<&GroupRecord>) -> Value {
 fn job_result(job: &Job) -> Value {
     json!({
         "status": "complete",
-        "resultType": job.kind,
+        "resultType": job.kind.name(),
         "createTime": time(job.at),
         "lastUpdateTime": time(job.at),
         "result": {
             "cloneID": job.clone.0,
-            "message": format!("{} complete.", job.kind),
+            "message": format!("{} complete.", job.kind.name()),
             "volumeID": job.volume.0,
         },
     })
@@ -296,7 +296,7 @@ fn job_line(job: &Job) -> Value {
         "completed": true,
         "createTime": time(job.at),
         "lastUpdateTime": time(job.at),
-        "resultType": job.kind,
+        "resultType": job.kind.name(),
         "success": true,
         "data": {"cloneID": job.clone.0, "volumeID": job.volume.0},
     })

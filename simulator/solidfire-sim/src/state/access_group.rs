@@ -2,33 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::account::require_small;
-use super::limits::{
-    ACCESS_GROUP_COUNT_MAX, ACCESS_GROUP_NAME_LENGTH, INITIATOR_COUNT_MAX, INITIATOR_NAME_LENGTH,
-    INITIATORS_PER_ACCESS_GROUP_MAX, VOLUMES_PER_ACCESS_GROUP_MAX,
-};
+use super::limits::{ACCESS_GROUP_COUNT_MAX, ACCESS_GROUP_NAME_LENGTH, VOLUMES_PER_ACCESS_GROUP_MAX};
 use super::machine::State;
-use super::{AccessGroupId, ApiError, DataPlaneChange, InitiatorId, Reply, VolumeId};
-
-/// An initiator the cluster knows by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Initiator {
-    /// Its number.
-    pub id: InitiatorId,
-    /// IQN or WWPN, unique without regard to case.
-    pub name: String,
-    /// What people call it.
-    pub alias: String,
-    /// The one group it may be in.
-    pub group: Option<AccessGroupId>,
-    /// The client's own notes.
-    pub attributes: Map<String, Value>,
-}
+use super::{
+    AccessGroupId, ApiError, DataPlaneChange, Initiator, InitiatorId, InitiatorPatch, InitiatorRef, Reply,
+    VolumeId,
+};
 
 /// A volume access group. Its initiators are those that name it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessGroup {
     /// Its number.
     pub id: AccessGroupId,
@@ -52,15 +38,6 @@ pub struct AccessGroupRecord {
     pub deleted: BTreeSet<VolumeId>,
 }
 
-/// An initiator as a client names it: by number, or by name, which makes it known.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InitiatorRef {
-    /// By number.
-    Id(InitiatorId),
-    /// By name.
-    Name(String),
-}
-
 /// Parameters of a group that is made or changed; what is absent stays, or is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccessGroupPatch {
@@ -70,17 +47,6 @@ pub struct AccessGroupPatch {
     pub initiators: Option<Vec<InitiatorRef>>,
     /// All its volumes.
     pub volumes: Option<Vec<VolumeId>>,
-    /// The client's own notes.
-    pub attributes: Option<Map<String, Value>>,
-}
-
-/// An initiator that is made or changed; what is absent stays, or is empty.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct InitiatorPatch {
-    /// What people call it.
-    pub alias: Option<String>,
-    /// The group it is in; `Some(None)` takes it out of its group.
-    pub group: Option<Option<AccessGroupId>>,
     /// The client's own notes.
     pub attributes: Option<Map<String, Value>>,
 }
@@ -145,12 +111,12 @@ pub enum AccessRequest {
 }
 
 /// Groups and initiators: changed as a copy, which takes their place when nothing was refused.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Access {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Access {
     pub(super) groups: BTreeMap<AccessGroupId, AccessGroup>,
     pub(super) initiators: BTreeMap<InitiatorId, Initiator>,
     last_group: AccessGroupId,
-    last_initiator: InitiatorId,
+    pub(super) last_initiator: InitiatorId,
 }
 
 impl State {
@@ -159,16 +125,19 @@ impl State {
         request: AccessRequest,
         changes: &mut Vec<DataPlaneChange>,
     ) -> Result<Reply, ApiError> {
-        let mut access = self.access.clone();
+        let mut access = Access::clone(&self.access);
         let reply = self.change_access(&mut access, request)?;
         let affected = self.access.differs(&access);
-        self.access = access;
+        if access != *self.access {
+            *self.access.edit() = access;
+        }
         for id in affected {
             let (groups, names) = (self.groups_of(id), self.access.names_for(id));
-            let Some(volume) = self.volumes.get_mut(&id) else { continue };
+            let Some(mut volume) = self.volumes.get_mut(&id) else { continue };
             volume.groups = groups;
             if names != volume.open_to {
                 volume.open_to = names;
+                drop(volume);
                 changes.extend(self.publication(id));
             }
         }
@@ -321,7 +290,10 @@ impl State {
 
     /// Takes a volume that is no more out of its groups.
     pub(super) fn leave_groups(&mut self, volume: VolumeId) {
-        for group in self.access.groups.values_mut() {
+        if self.groups_of(volume).is_empty() {
+            return;
+        }
+        for group in self.access.edit().groups.values_mut() {
             group.volumes.remove(&volume);
         }
     }
@@ -343,7 +315,7 @@ impl State {
 }
 
 /// What is to be told once the change is made.
-enum Outcome {
+pub(super) enum Outcome {
     Group(AccessGroupId),
     Groups(Vec<AccessGroupId>),
     Luns(AccessGroupId),
@@ -384,7 +356,7 @@ impl Access {
         its.map(|initiator| initiator.name.to_lowercase()).collect()
     }
 
-    fn require(&self, id: AccessGroupId) -> Result<&AccessGroup, ApiError> {
+    pub(super) fn require(&self, id: AccessGroupId) -> Result<&AccessGroup, ApiError> {
         self.groups.get(&id).ok_or(ApiError::AccessGroupIdDoesNotExist(id))
     }
 
@@ -392,76 +364,9 @@ impl Access {
         self.groups.get_mut(&id).ok_or(ApiError::AccessGroupIdDoesNotExist(id))
     }
 
-    fn members(&self, group: AccessGroupId) -> Vec<InitiatorId> {
+    pub(super) fn members(&self, group: AccessGroupId) -> Vec<InitiatorId> {
         let its = self.initiators.values().filter(|initiator| initiator.group == Some(group));
         its.map(|initiator| initiator.id).collect()
-    }
-
-    /// Numbers of initiators; those named and not known yet are made.
-    fn resolve(&mut self, named: Vec<InitiatorRef>) -> Result<BTreeSet<InitiatorId>, ApiError> {
-        // One at a time: a name given twice is known the second time.
-        named.into_iter().map(|one| self.resolve_one(one)).collect()
-    }
-
-    fn resolve_one(&mut self, one: InitiatorRef) -> Result<InitiatorId, ApiError> {
-        match one {
-            InitiatorRef::Id(id) if self.initiators.contains_key(&id) => Ok(id),
-            InitiatorRef::Id(id) => Err(ApiError::InitiatorDoesNotExist(id)),
-            InitiatorRef::Name(name) => match self.find_named(&name) {
-                Some(known) => Ok(known),
-                None => self.make(name),
-            },
-        }
-    }
-
-    fn find_named(&self, name: &str) -> Option<InitiatorId> {
-        let known = self.initiators.values().find(|known| known.name.eq_ignore_ascii_case(name));
-        known.map(|known| known.id)
-    }
-
-    fn make(&mut self, name: String) -> Result<InitiatorId, ApiError> {
-        let legal = name.bytes().all(|byte| byte.is_ascii_graphic());
-        if !legal || !INITIATOR_NAME_LENGTH.contains(&name.len()) {
-            let reason = format!("initiator `{name}` must have 1 to 224 printable characters");
-            return Err(ApiError::InvalidParameter { reason });
-        }
-        if self.initiators.len() >= INITIATOR_COUNT_MAX {
-            return Err(exceeded("Initiators", INITIATOR_COUNT_MAX));
-        }
-        let id = self.last_initiator.advance();
-        let (alias, attributes) = (String::new(), Map::new());
-        self.initiators.insert(id, Initiator { id, name, alias, group: None, attributes });
-        Ok(id)
-    }
-
-    fn join(&mut self, initiator: InitiatorId, group: AccessGroupId) -> Result<(), ApiError> {
-        let members = self.members(group).len();
-        let joining =
-            self.initiators.get_mut(&initiator).ok_or(ApiError::InitiatorDoesNotExist(initiator))?;
-        match joining.group {
-            Some(present) if present == group => {
-                Err(ApiError::AlreadyInAccessGroup { what: format!("InitiatorID {initiator}"), group })
-            }
-            Some(_) => Err(ApiError::TooManyAccessGroups),
-            None if members >= INITIATORS_PER_ACCESS_GROUP_MAX => {
-                Err(exceeded("Initiators per VolumeAccessGroup", INITIATORS_PER_ACCESS_GROUP_MAX))
-            }
-            None => {
-                joining.group = Some(group);
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes initiators out of their group; with `orphans` they are forgotten.
-    fn part<'a>(&mut self, leaving: impl IntoIterator<Item = &'a InitiatorId>, orphans: bool) {
-        for id in leaving {
-            if orphans {
-                self.initiators.remove(id);
-            } else if let Some(initiator) = self.initiators.get_mut(id) {
-                initiator.group = None;
-            }
-        }
     }
 
     fn set_luns(&mut self, id: AccessGroupId, luns: Vec<(VolumeId, i64)>) -> Result<Outcome, ApiError> {
@@ -482,70 +387,9 @@ impl Access {
         }
         Ok(Outcome::Luns(id))
     }
-
-    fn change_initiators(&mut self, request: AccessRequest) -> Result<Outcome, ApiError> {
-        match request {
-            AccessRequest::CreateInitiators(new) => {
-                let mut made = Vec::new();
-                for (name, patch) in new {
-                    if self.find_named(&name).is_some() {
-                        return Err(ApiError::InitiatorExists { name });
-                    }
-                    let id = self.make(name)?;
-                    self.patch_initiator(id, patch)?;
-                    made.push(id);
-                }
-                Ok(Outcome::Initiators(made))
-            }
-            AccessRequest::ListInitiators { start, limit, only } => {
-                let wanted = |id: &&InitiatorId| {
-                    start.is_none_or(|start| **id >= start)
-                        && only.as_ref().is_none_or(|only| only.contains(id))
-                };
-                let ids = self.initiators.keys().filter(wanted).take(limit.unwrap_or(usize::MAX));
-                Ok(Outcome::Initiators(ids.copied().collect()))
-            }
-            AccessRequest::ModifyInitiators(patches) => {
-                let ids = patches.iter().map(|(id, _)| *id).collect();
-                patches.into_iter().try_for_each(|(id, patch)| self.patch_initiator(id, patch))?;
-                Ok(Outcome::Initiators(ids))
-            }
-            AccessRequest::DeleteInitiators(ids) => {
-                for id in ids {
-                    self.initiators.remove(&id).ok_or(ApiError::InitiatorDoesNotExist(id))?;
-                }
-                Ok(Outcome::Nothing)
-            }
-            // The others are dealt with before.
-            _ => Ok(Outcome::Nothing),
-        }
-    }
-
-    fn patch_initiator(&mut self, id: InitiatorId, patch: InitiatorPatch) -> Result<(), ApiError> {
-        let initiator = self.initiators.get_mut(&id).ok_or(ApiError::InitiatorDoesNotExist(id))?;
-        if let Some(alias) = patch.alias {
-            if alias.chars().count() > *INITIATOR_NAME_LENGTH.end() {
-                let reason = "alias of an initiator may have 224 characters at most".into();
-                return Err(ApiError::InvalidParameter { reason });
-            }
-            initiator.alias = alias;
-        }
-        if let Some(attributes) = patch.attributes {
-            require_small(&attributes)?;
-            initiator.attributes = attributes;
-        }
-        if let Some(group) = patch.group.filter(|group| *group != initiator.group) {
-            initiator.group = None;
-            if let Some(group) = group {
-                self.require(group)?;
-                self.join(id, group)?;
-            }
-        }
-        Ok(())
-    }
 }
 
-fn exceeded(what: &'static str, maximum: usize) -> ApiError {
+pub(super) fn exceeded(what: &'static str, maximum: usize) -> ApiError {
     ApiError::ExceededLimit { what, maximum }
 }
 

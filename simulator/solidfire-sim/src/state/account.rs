@@ -3,13 +3,16 @@
 use std::fmt;
 
 use rand::{Rng, RngExt as _};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::limits::{ACCOUNT_NAME_LENGTH, ATTRIBUTES_BYTES, SECRET_LENGTH};
 use super::{AccountId, ApiError, VolumeId};
 
+records::untagged!(Account);
+
 /// A CHAP secret of 12 to 16 printable characters that does not print itself.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChapSecret(String);
 
 impl ChapSecret {
@@ -49,7 +52,7 @@ impl fmt::Debug for ChapSecret {
 }
 
 /// Whether initiators may use an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccountStatus {
     /// They may.
     Active,
@@ -58,7 +61,7 @@ pub enum AccountStatus {
 }
 
 /// An account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Its number.
     pub id: AccountId,

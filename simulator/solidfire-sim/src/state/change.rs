@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Access, Account, AccountStatus, LogicalBlock, Login, Qos, SnapshotId, Volume, VolumeId, VolumeNames,
+    Access, Account, AccountStatus, ContentId, LogicalBlock, Login, Qos, SnapshotId, Volume, VolumeId,
+    VolumeNames,
 };
 use crate::traffic::Traffic;
 
@@ -42,42 +43,57 @@ pub struct Export {
     pub open_to: BTreeSet<String>,
 }
 
-/// Content that can be kept or copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// What a volume holds now.
-    Volume(VolumeId),
-    /// What a snapshot shows.
-    Snapshot(SnapshotId),
+/// Where a snapshot is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kept {
+    /// With this content, which may itself be gone.
+    pub content: ContentId,
+    /// Under this number.
+    pub snapshot: SnapshotId,
 }
 
-/// A change of the data plane, to be carried out in order before the client gets its answer.
+/// What a content begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// So many bytes of zero.
+    Zeroes(u64),
+    /// What another holds at this moment.
+    Content(ContentId),
+    /// What a snapshot shows.
+    Snapshot(Kept),
+}
+
+/// A change of the data plane, to be carried out before the client gets its answer: first everything is
+/// made that is new, in order; when the state is durable, the rest follows in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataPlaneChange {
-    /// The volume is to be seen like this: a new one appears empty, a withdrawn one with its old data,
-    /// one that is there already changes under its initiators' feet.
+    /// The volume holds this content from now on, which is made if it is not there; it is published
+    /// next.
+    Hold {
+        /// The volume.
+        volume: VolumeId,
+        /// Its content.
+        content: ContentId,
+        /// What a new content begins with.
+        source: Source,
+    },
+    /// The volume is to be seen like this: one that is there already changes under its initiators' feet.
     Publish(Export),
     /// Its target goes at once, with every session; the data stays.
     Withdraw(VolumeId),
-    /// Its data goes.
-    Discard(VolumeId),
+    /// The volume is no more.
+    Release(VolumeId),
+    /// A content goes; snapshots of it stay.
+    Discard(ContentId),
     /// A snapshot is made of what the source holds at this moment.
     Keep {
         /// The new snapshot.
-        snapshot: SnapshotId,
+        kept: Kept,
         /// What it shows.
         source: Source,
     },
     /// The snapshot goes.
-    Drop(SnapshotId),
-    /// The volume, which may be new, holds from now on what the source holds at this moment; it is
-    /// published next.
-    Fill {
-        /// The volume.
-        volume: VolumeId,
-        /// What it holds.
-        source: Source,
-    },
+    Drop(Kept),
 }
 
 impl DataPlaneChange {

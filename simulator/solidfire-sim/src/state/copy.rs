@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::account::require_small;
 use super::limits::ASYNC_RESULTS_KEPT;
-use super::machine::{State, draw_uuid, grown};
+use super::machine::{State, grown};
 use super::volume::require_name;
 use super::{
     Access, AccountId, ApiError, AsyncHandle, CloneId, DataPlaneChange, LogicalBlock, QosChoice, Reply,
@@ -63,8 +64,29 @@ pub enum CopyRequest {
     Results,
 }
 
+records::untagged!(Job);
+
+/// What a job did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobKind {
+    /// It made a volume.
+    Clone,
+    /// It overwrote one.
+    Copy,
+}
+
+impl JobKind {
+    /// As `resultType` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Clone => "Clone",
+            Self::Copy => "Copy",
+        }
+    }
+}
+
 /// A job that is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Its handle.
     pub handle: AsyncHandle,
@@ -72,8 +94,8 @@ pub struct Job {
     pub clone: CloneId,
     /// What was made or overwritten.
     pub volume: VolumeId,
-    /// `Clone` or `Copy`.
-    pub kind: &'static str,
+    /// What it did.
+    pub kind: JobKind,
     /// When it ran.
     pub at: Timestamp,
 }
@@ -88,18 +110,17 @@ impl State {
         match request {
             CopyRequest::Clone(new) => {
                 let volume = self.clone_volume(new, now, changes)?;
-                let job = self.finish_job("Clone", volume.id, now);
+                let job = self.finish_job(JobKind::Clone, volume.id, now);
                 Ok(Reply::Cloned(volume, job))
             }
             CopyRequest::Copy { from, snapshot, to } => {
-                let source = self.require_source(from, snapshot)?;
-                let size = self.source_size(source)?;
+                let (source, size) = self.require_source(from, snapshot)?;
                 if self.require_active(to)?.size < size {
                     let reason = format!("volume {to} is smaller than what is copied, {size} bytes");
                     return Err(ApiError::InvalidParameter { reason });
                 }
                 self.fill(to, source, changes);
-                Ok(Reply::Copied(self.finish_job("Copy", to, now)))
+                Ok(Reply::Copied(self.finish_job(JobKind::Copy, to, now)))
             }
             CopyRequest::Result { handle, keep } => {
                 let job = self.jobs.get(&handle).cloned().ok_or(ApiError::NoSuchJob(handle))?;
@@ -112,19 +133,17 @@ impl State {
         }
     }
 
-    fn require_source(&self, volume: VolumeId, snapshot: Option<SnapshotId>) -> Result<Source, ApiError> {
+    /// What a copy begins with, and how many bytes that are.
+    fn require_source(
+        &self,
+        volume: VolumeId,
+        snapshot: Option<SnapshotId>,
+    ) -> Result<(Source, u64), ApiError> {
         match snapshot {
-            Some(snapshot) => {
-                self.require_snapshot_of(volume, snapshot).map(|snapshot| Source::Snapshot(snapshot.id))
-            }
-            None => self.require_active(volume).map(|volume| Source::Volume(volume.id)),
-        }
-    }
-
-    fn source_size(&self, source: Source) -> Result<u64, ApiError> {
-        match source {
-            Source::Volume(volume) => Ok(self.require_active(volume)?.size),
-            Source::Snapshot(snapshot) => Ok(self.require_snapshot(snapshot)?.size),
+            Some(snapshot) => self
+                .require_snapshot_of(volume, snapshot)
+                .map(|snapshot| (Source::Snapshot(snapshot.kept()), snapshot.size)),
+            None => self.require_active(volume).map(|volume| (Source::Content(volume.content), volume.size)),
         }
     }
 
@@ -135,21 +154,21 @@ impl State {
         changes: &mut Vec<DataPlaneChange>,
     ) -> Result<Volume, ApiError> {
         require_name(&new.name)?;
-        let source = self.require_source(new.volume, new.snapshot)?;
+        let (source, least) = self.require_source(new.volume, new.snapshot)?;
         let original = self.require_active(new.volume)?.clone();
         let attributes = new.attributes.unwrap_or(original.attributes);
         require_small(&attributes)?;
         let (qos, policy) = self.rates((original.qos, original.policy), new.qos)?;
         let account = self.require_account(new.account.unwrap_or(original.account))?.id;
-        let least = self.source_size(source)?;
         let size = new.size.map_or(Ok(least), |bytes| grown(least, bytes))?;
         self.require_room()?;
         self.require_room_in(account)?;
-        let id = self.last.volume.advance();
+        let last = self.last.edit();
+        let (id, content) = (last.volume.advance(), last.content.advance());
         let volume = Volume {
             id,
-            uuid: draw_uuid(&mut self.random),
-            consistency_group: draw_uuid(&mut self.random),
+            uuid: self.mint.edit().uuid(),
+            consistency_group: self.mint.edit().uuid(),
             names: VolumeNames::of(self.identity().unique_id, &new.name, id),
             name: new.name,
             account,
@@ -157,6 +176,7 @@ impl State {
             access: new.access.unwrap_or(original.access),
             block: new.block.unwrap_or(original.block),
             size,
+            content,
             qos,
             policy,
             attributes,
@@ -165,24 +185,33 @@ impl State {
             deletion: None,
         };
         self.volumes.insert(id, volume.clone());
-        self.fill(id, source, changes);
+        changes.push(DataPlaneChange::Hold { volume: id, content, source });
+        changes.extend(self.publication(id));
         Ok(volume)
     }
 
     /// The volume's content becomes what the source holds now; initiators see it with their next
     /// command.
-    pub(super) fn fill(&self, volume: VolumeId, source: Source, changes: &mut Vec<DataPlaneChange>) {
-        changes.push(DataPlaneChange::Fill { volume, source });
+    pub(super) fn fill(&mut self, volume: VolumeId, source: Source, changes: &mut Vec<DataPlaneChange>) {
+        let content = self.last.edit().content.advance();
+        let Some(mut filled) = self.volumes.get_mut(&volume) else { return };
+        let before = std::mem::replace(&mut filled.content, content);
+        drop(filled);
+        changes.push(DataPlaneChange::Hold { volume, content, source });
         changes.extend(self.publication(volume));
+        changes.push(DataPlaneChange::Discard(before));
     }
 
-    fn finish_job(&mut self, kind: &'static str, volume: VolumeId, at: Timestamp) -> Job {
-        let (handle, clone) = (self.last.job.advance(), self.last.clone.advance());
+    fn finish_job(&mut self, kind: JobKind, volume: VolumeId, at: Timestamp) -> Job {
+        let last = self.last.edit();
+        let (handle, clone) = (last.job.advance(), last.clone.advance());
         let job = Job { handle, clone, volume, kind, at };
         self.jobs.insert(handle, job.clone());
         // Most clients look at the volume instead and never ask for the result.
-        while self.jobs.len() > ASYNC_RESULTS_KEPT {
-            self.jobs.pop_first();
+        let excess = self.jobs.len().saturating_sub(ASYNC_RESULTS_KEPT);
+        let oldest: Vec<_> = self.jobs.keys().take(excess).copied().collect();
+        for handle in oldest {
+            self.jobs.remove(&handle);
         }
         job
     }

@@ -13,6 +13,12 @@ pub enum ApiError {
         /// What it is told.
         message: String,
     },
+    /// The data directory or the volumes' store failed.
+    #[error("{reason}")]
+    NotCarriedOut {
+        /// Why, for an operator.
+        reason: String,
+    },
     /// The body is no JSON-RPC request.
     #[error("Unable to parse the request: {reason}")]
     Malformed {
@@ -147,7 +153,7 @@ impl ApiError {
     /// The name clients branch on.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Injected { .. } => "xUnknown",
+            Self::Injected { .. } | Self::NotCarriedOut { .. } => "xUnknown",
             Self::Malformed { .. } => "xInvalidAPIParameter",
             Self::UnknownMethod { .. } => "xUnknownAPIMethod",
             Self::MissingParameter { .. } => "xMissingParameter",

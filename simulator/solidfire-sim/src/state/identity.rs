@@ -4,11 +4,12 @@
 use std::fmt;
 
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 
 use super::VolumeId;
 
 /// The four characters that mark one cluster in every name it gives out.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UniqueId([u8; 4]);
 
 impl UniqueId {
@@ -35,7 +36,7 @@ impl fmt::Debug for UniqueId {
 }
 
 /// A device identifier of 16 bytes; displayed as 32 hexadecimal digits, as the API shows it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceId(pub [u8; 16]);
 
 impl fmt::Display for DeviceId {
@@ -51,7 +52,7 @@ impl fmt::Debug for DeviceId {
 }
 
 /// How a volume is named on the wire. Never changes, also not when the volume grows or is restored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeNames {
     /// `iqn.2010-01.com.solidfire:<unique ID>.<volume name>.<volume ID>`. iSCSI names are lower case
     /// (RFC 3722), the volume's own name keeps its case.

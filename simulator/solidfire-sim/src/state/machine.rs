@@ -1,44 +1,59 @@
 //! The transitions. Each one checks everything first and then changes everything, so a refused request
 //! leaves no trace.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use jiff::Timestamp;
-use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
-use uuid::Uuid;
+use records::{Single, Table, records};
+use serde::{Deserialize, Serialize};
 
 use super::access_group::Access;
 use super::account::{require_small, require_username};
-use super::limits::{ACCOUNT_COUNT_MAX, VOLUME_COUNT_MAX, VOLUMES_PER_ACCOUNT_MAX};
+use super::limits::{ACCOUNT_COUNT_MAX, VOLUMES_PER_ACCOUNT_MAX};
+use super::mint::Mint;
 use super::volume::{require_name, require_size};
 use super::{
     Account, AccountId, AccountPatch, AccountRecord, AccountStatus, ApiError, AsyncHandle, Capacity, CloneId,
-    ClusterIdentity, DataPlaneChange, DataPlaneView, Deletion, Group, GroupId, Job, NewAccount, NewVolume,
-    NodeAddresses, Page, Policy, PolicyId, Qos, Reply, Request, Snapshot, SnapshotId, UniqueId, Volume,
-    VolumeFilter, VolumeId, VolumeNames, VolumePatch, VolumeUsage, home_of,
+    ClusterIdentity, ContentId, DataPlaneChange, DataPlaneView, Deletion, Group, GroupId, Job, Kept,
+    NewAccount, NewVolume, NodeAddresses, Page, Policy, PolicyId, Qos, Reply, Request, Snapshot, SnapshotId,
+    Source, UniqueId, Volume, VolumeFilter, VolumeId, VolumeNames, VolumePatch, VolumeUsage, home_of,
 };
 
-/// Everything the cluster knows.
-#[derive(Debug)]
-pub struct State {
-    identity: ClusterIdentity,
-    accounts: BTreeMap<AccountId, Account>,
-    pub(super) random: StdRng,
-    pub(super) volumes: BTreeMap<VolumeId, Volume>,
-    pub(super) policies: BTreeMap<PolicyId, Policy>,
-    pub(super) snapshots: BTreeMap<SnapshotId, Snapshot>,
-    pub(super) groups: BTreeMap<GroupId, Group>,
-    pub(super) jobs: BTreeMap<AsyncHandle, Job>,
-    pub(super) access: Access,
-    pub(super) last: Last,
+// One line a table: whatever is here is rolled back when a request is refused, and durable with a data
+// directory.
+records! {
+    /// Everything the cluster knows.
+    #[derive(Debug, Default)]
+    pub struct State beside {}
+
+    /// Who the cluster is.
+    identity: Single<ClusterIdentity>,
+    /// Where UUIDs and secrets come from.
+    mint: Single<Mint>,
+    /// The last number of each kind.
+    last: Single<Last>,
+    /// Who owns volumes.
+    accounts: Table<AccountId, Account>,
+    /// Volumes, deleted ones included.
+    volumes: Table<VolumeId, Volume>,
+    /// Rates that volumes share.
+    policies: Table<PolicyId, Policy>,
+    /// Snapshots of volumes.
+    snapshots: Table<SnapshotId, Snapshot>,
+    /// Snapshots made together.
+    groups: Table<GroupId, Group>,
+    /// Jobs whose result was not told yet.
+    jobs: Table<AsyncHandle, Job>,
+    /// Who reaches which volumes by name.
+    access: Single<Access>,
 }
 
 /// The last number of each kind.
-#[derive(Debug, Default)]
-pub(super) struct Last {
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Last {
     account: AccountId,
+    pub(super) content: ContentId,
     pub(super) volume: VolumeId,
     pub(super) policy: PolicyId,
     pub(super) snapshot: SnapshotId,
@@ -60,40 +75,54 @@ pub struct Outcome {
 impl State {
     /// An empty cluster. `seed` decides its unique ID, UUIDs and generated secrets.
     pub fn new(name: &str, mvip: SocketAddr, svip: SocketAddr, seed: u64) -> Self {
-        let mut random = StdRng::seed_from_u64(seed);
-        let mut identity = ClusterIdentity {
+        let mut mint = Mint::of(seed);
+        let (unique_id, uuid) = (UniqueId::draw(&mut mint.generator()), mint.uuid());
+        let mut state = Self::default();
+        let identity = state.identity.edit();
+        *identity = ClusterIdentity {
             name: name.to_owned(),
-            unique_id: UniqueId::draw(&mut random),
-            uuid: draw_uuid(&mut random),
+            unique_id,
+            uuid,
             mvip,
             svip,
-            nodes: Vec::new(),
-            volume_count_max: VOLUME_COUNT_MAX,
+            ..ClusterIdentity::default()
         };
         identity.set_nodes(&[NodeAddresses { storage: svip, management: mvip }]);
-        Self {
-            identity,
-            random,
-            accounts: BTreeMap::new(),
-            volumes: BTreeMap::new(),
-            policies: BTreeMap::new(),
-            snapshots: BTreeMap::new(),
-            groups: BTreeMap::new(),
-            jobs: BTreeMap::new(),
-            access: Access::default(),
-            last: Last::default(),
-        }
+        *state.mint.edit() = mint;
+        state
+    }
+
+    /// The cluster has come back at these addresses.
+    pub fn readdress(&mut self, mvip: SocketAddr, svip: SocketAddr) {
+        let identity = self.identity.edit();
+        (identity.mvip, identity.svip) = (mvip, svip);
+    }
+
+    /// What a data plane must be told for the state to be true again after a restart.
+    pub fn revive(&self) -> Vec<DataPlaneChange> {
+        let held = self.volumes.values().map(|volume| DataPlaneChange::Hold {
+            volume: volume.id,
+            content: volume.content,
+            source: Source::Zeroes(volume.size),
+        });
+        held.chain(self.volumes.keys().filter_map(|id| self.publication(*id))).collect()
+    }
+
+    /// The contents that rows name, and the snapshots.
+    pub fn contents(&self) -> (BTreeSet<ContentId>, BTreeSet<Kept>) {
+        let contents = self.volumes.values().map(|volume| volume.content).collect();
+        (contents, self.snapshots.values().map(Snapshot::kept).collect())
     }
 
     /// The cluster with nodes at these addresses, instead of the one it has without.
     pub fn with_nodes(mut self, addresses: &[NodeAddresses]) -> Self {
-        self.identity.set_nodes(addresses);
+        self.identity.edit().set_nodes(addresses);
         self
     }
 
     /// The cluster with another number of volumes that it may have.
     pub fn with_volume_count_max(mut self, maximum: usize) -> Self {
-        self.identity.volume_count_max = maximum;
+        self.identity.edit().volume_count_max = maximum;
         self
     }
 
@@ -117,7 +146,12 @@ impl State {
         let mut changes = Vec::new();
         self.purge_expired(now, &mut changes);
         self.drop_expired(now, &mut changes);
+        let (marks, expired) = (self.mark_rows(), changes.len());
         let reply = self.transition(request, now, seen, &mut changes);
+        if reply.is_err() {
+            self.roll_back_rows(&marks);
+            changes.truncate(expired);
+        }
         Outcome { reply, changes }
     }
 
@@ -130,9 +164,11 @@ impl State {
     ) -> Result<Reply, ApiError> {
         Ok(match request {
             Request::GetApi => Reply::Api,
-            Request::GetClusterInfo => Reply::ClusterInfo(self.identity.clone()),
-            Request::GetClusterVersionInfo => Reply::ClusterVersionInfo(self.identity.clone()),
-            Request::GetClusterHardwareInfo(kind) => Reply::ClusterHardwareInfo(kind, self.identity.clone()),
+            Request::GetClusterInfo => Reply::ClusterInfo(self.identity().clone()),
+            Request::GetClusterVersionInfo => Reply::ClusterVersionInfo(self.identity().clone()),
+            Request::GetClusterHardwareInfo(kind) => {
+                Reply::ClusterHardwareInfo(kind, self.identity().clone())
+            }
             Request::GetClusterCapacity => Reply::ClusterCapacity(self.capacity(now, seen)),
             Request::GetLimits => Reply::Limits(self.identity.volume_count_max),
             Request::GetDefaultQos => Reply::DefaultQos(Qos::DEFAULT),
@@ -200,7 +236,7 @@ impl State {
     }
 
     fn volumes_of(&self, account: AccountId) -> impl Iterator<Item = &Volume> {
-        self.volumes.values().filter(move |volume| volume.account == account)
+        self.volumes.tagged(&account)
     }
 
     fn record(&self, account: &Account) -> AccountRecord {
@@ -225,11 +261,11 @@ impl State {
             return Err(ApiError::ExceededLimit { what: "accounts", maximum: ACCOUNT_COUNT_MAX });
         }
         let account = Account {
-            id: self.last.account.advance(),
+            id: self.last.edit().account.advance(),
             username: new.username,
             status: AccountStatus::Active,
-            initiator_secret: new.initiator_secret.settle(&mut self.random),
-            target_secret: new.target_secret.settle(&mut self.random),
+            initiator_secret: new.initiator_secret.settle(&mut self.mint.edit().generator()),
+            target_secret: new.target_secret.settle(&mut self.mint.edit().generator()),
             enable_chap: new.enable_chap,
             attributes: new.attributes,
         };
@@ -255,10 +291,10 @@ impl State {
             account.attributes = attributes;
         }
         if let Some(choice) = patch.initiator_secret {
-            account.initiator_secret = choice.settle(&mut self.random);
+            account.initiator_secret = choice.settle(&mut self.mint.edit().generator());
         }
         if let Some(choice) = patch.target_secret {
-            account.target_secret = choice.settle(&mut self.random);
+            account.target_secret = choice.settle(&mut self.mint.edit().generator());
         }
         account.status = patch.status.unwrap_or(account.status);
         account.enable_chap = patch.enable_chap.unwrap_or(account.enable_chap);
@@ -348,11 +384,12 @@ impl State {
         let account = self.require_account(new.account)?.clone();
         self.require_room()?;
         self.require_room_in(account.id)?;
-        let id = self.last.volume.advance();
+        let last = self.last.edit();
+        let (id, content) = (last.volume.advance(), last.content.advance());
         let volume = Volume {
             id,
-            uuid: draw_uuid(&mut self.random),
-            consistency_group: draw_uuid(&mut self.random),
+            uuid: self.mint.edit().uuid(),
+            consistency_group: self.mint.edit().uuid(),
             names: VolumeNames::of(self.identity.unique_id, &new.name, id),
             name: new.name,
             account: account.id,
@@ -360,6 +397,7 @@ impl State {
             access: new.access,
             block: new.block,
             size,
+            content,
             qos,
             policy,
             attributes: new.attributes,
@@ -367,6 +405,7 @@ impl State {
             open_to: BTreeSet::new(),
             deletion: None,
         };
+        changes.push(DataPlaneChange::Hold { volume: id, content, source: Source::Zeroes(size) });
         changes.push(DataPlaneChange::publish(&volume, &account));
         self.volumes.insert(volume.id, volume.clone());
         Ok(volume)
@@ -437,10 +476,11 @@ impl State {
     }
 
     fn purge(&mut self, id: VolumeId, changes: &mut Vec<DataPlaneChange>) {
-        self.volumes.remove(&id);
+        let Some(volume) = self.volumes.remove(&id) else { return };
         self.drop_snapshots_of(id, changes);
         self.leave_groups(id);
-        changes.push(DataPlaneChange::Discard(id));
+        changes.push(DataPlaneChange::Release(id));
+        changes.push(DataPlaneChange::Discard(volume.content));
     }
 
     fn purge_expired(&mut self, now: Timestamp, changes: &mut Vec<DataPlaneChange>) {
@@ -454,10 +494,4 @@ impl State {
 pub(super) fn grown(present: u64, bytes: i64) -> Result<u64, ApiError> {
     let asked = u64::try_from(bytes).unwrap_or(0).next_multiple_of(super::limits::VOLUME_SIZE_STEP);
     if asked < present { Err(ApiError::ShrinkProhibited) } else { require_size(bytes) }
-}
-
-pub(super) fn draw_uuid(random: &mut StdRng) -> Uuid {
-    let mut bytes = [0; 16];
-    random.fill_bytes(&mut bytes);
-    uuid::Builder::from_random_bytes(bytes).into_uuid()
 }

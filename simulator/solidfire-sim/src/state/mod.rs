@@ -8,8 +8,10 @@ mod change;
 mod copy;
 mod error;
 mod identity;
+mod initiator;
 pub mod limits;
 mod machine;
+mod mint;
 mod node;
 mod number;
 mod policy;
@@ -18,20 +20,20 @@ mod request;
 mod snapshot;
 mod volume;
 
-pub use access_group::{
-    AccessGroup, AccessGroupPatch, AccessGroupRecord, AccessRequest, Initiator, InitiatorPatch, InitiatorRef,
-};
+pub use access_group::{AccessGroup, AccessGroupPatch, AccessGroupRecord, AccessRequest};
 pub use account::{
     Account, AccountPatch, AccountRecord, AccountStatus, ChapSecret, Login, NewAccount, SecretChoice,
 };
-pub use change::{DataPlaneChange, DataPlaneView, Export, Source};
-pub use copy::{CopyRequest, Job, NewClone};
+pub use change::{DataPlaneChange, DataPlaneView, Export, Kept, Source};
+pub use copy::{CopyRequest, Job, JobKind, NewClone};
 pub use error::ApiError;
 pub use identity::{DeviceId, UniqueId, VolumeNames};
+pub use initiator::{Initiator, InitiatorPatch, InitiatorRef};
 pub use machine::{Outcome, State};
 pub use node::{DRIVES_PER_NODE, Node, NodeAddresses, home_of};
 pub use number::{
-    AccessGroupId, AccountId, AsyncHandle, CloneId, GroupId, InitiatorId, PolicyId, SnapshotId, VolumeId,
+    AccessGroupId, AccountId, AsyncHandle, CloneId, ContentId, GroupId, InitiatorId, PolicyId, SnapshotId,
+    VolumeId,
 };
 pub use policy::{Policy, PolicyRecord, PolicyRequest, QosChoice};
 pub use qos::{Qos, QosPatch};

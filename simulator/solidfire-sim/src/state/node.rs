@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{ClusterIdentity, VolumeId};
@@ -11,7 +12,7 @@ use super::{ClusterIdentity, VolumeId};
 pub const DRIVES_PER_NODE: u32 = 4;
 
 /// A storage node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Its number, from 1.
     pub id: u32,

@@ -1,10 +1,12 @@
 //! Numbers of things: from 1, counted up, never used again.
 
+use serde::{Deserialize, Serialize};
+
 /// Defines the number of one kind of thing.
 macro_rules! number {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(pub i64);
 
         impl std::fmt::Display for $name {
@@ -40,6 +42,8 @@ number! {
     InitiatorId;
     /// Number of a clone, and of the job that makes it.
     CloneId;
+    /// Number of what a volume holds, or a snapshot is kept of; a volume that is rolled back gets a new one.
+    ContentId;
     /// Handle of an asynchronous job.
     AsyncHandle;
 }

@@ -1,11 +1,15 @@
 //! QoS policies: rates that volumes share, by name.
 
+use serde::{Deserialize, Serialize};
+
 use super::limits::QOS_POLICY_COUNT_MAX;
 use super::machine::State;
 use super::{ApiError, DataPlaneChange, PolicyId, Qos, QosPatch, Reply, VolumeId};
 
+records::untagged!(Policy);
+
 /// A QoS policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// Its number.
     pub id: PolicyId,
@@ -82,7 +86,7 @@ impl State {
                         maximum: QOS_POLICY_COUNT_MAX,
                     });
                 }
-                let policy = Policy { id: self.last.policy.advance(), name, qos };
+                let policy = Policy { id: self.last.edit().policy.advance(), name, qos };
                 self.policies.insert(policy.id, policy.clone());
                 Reply::Policy(self.policy_record(&policy))
             }
@@ -94,9 +98,7 @@ impl State {
             PolicyRequest::Delete(id) => {
                 self.require_policy(id)?;
                 self.policies.remove(&id);
-                for volume in self.volumes.values_mut().filter(|volume| volume.policy == Some(id)) {
-                    volume.policy = None;
-                }
+                self.volumes.edit_where(|volume| volume.policy == Some(id), |volume| volume.policy = None);
                 Reply::Nothing
             }
         })
@@ -117,7 +119,7 @@ impl State {
         policy.qos = policy.qos.patched(qos)?;
         let record = self.policy_record(&policy);
         for volume in &record.volumes {
-            if let Some(volume) = self.volumes.get_mut(volume) {
+            if let Some(mut volume) = self.volumes.get_mut(volume) {
                 volume.qos = policy.qos;
             }
             changes.extend(self.publication(*volume));

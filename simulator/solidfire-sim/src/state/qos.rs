@@ -2,11 +2,13 @@
 
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
+
 use super::ApiError;
 use super::limits::{BURST_IOPS, MAX_IOPS, MIN_IOPS};
 
 /// A volume's IOPS in 4 KiB operations. Invariant: `min_iops <= max_iops <= burst_iops`, each in bounds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Qos {
     min_iops: i64,
     max_iops: i64,

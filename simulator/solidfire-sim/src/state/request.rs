@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::traffic::Traffic;
@@ -88,8 +89,8 @@ pub struct Page {
     pub limit: Option<usize>,
 }
 
-/// Who the cluster is; does not change while it runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Who the cluster is; does not change while it runs, and only its addresses at a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterIdentity {
     /// Its name.
     pub name: String,
@@ -105,6 +106,16 @@ pub struct ClusterIdentity {
     pub nodes: Vec<Node>,
     /// Volumes it may have, deleted ones included.
     pub volume_count_max: usize,
+}
+
+/// Nobody, nowhere: before a state is filled.
+impl Default for ClusterIdentity {
+    fn default() -> Self {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let (name, unique_id, uuid, nodes) = Default::default();
+        let volume_count_max = super::limits::VOLUME_COUNT_MAX;
+        Self { name, unique_id, uuid, mvip: nowhere, svip: nowhere, nodes, volume_count_max }
+    }
 }
 
 /// What the cluster has promised and holds.

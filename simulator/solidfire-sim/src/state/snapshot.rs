@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::account::require_small;
 use super::limits::{SNAPSHOT_NAME_LENGTH, SNAPSHOTS_PER_VOLUME_MAX, VOLUMES_PER_GROUP_SNAPSHOT_MAX};
-use super::machine::{State, draw_uuid};
-use super::{ApiError, DataPlaneChange, GroupId, Reply, SnapshotId, Source, VolumeId};
+use super::machine::State;
+use super::{ApiError, ContentId, DataPlaneChange, GroupId, Kept, Reply, SnapshotId, Source, VolumeId};
 
 /// A snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Its number.
     pub id: SnapshotId,
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub created_at: Timestamp,
     /// Bytes of the volume at that time.
     pub size: u64,
+    /// The content it is kept of: what the volume held then.
+    pub content: ContentId,
     /// Whether a paired cluster is to get it.
     pub replicate: bool,
     /// When the cluster deletes it by itself.
@@ -36,8 +39,26 @@ pub struct Snapshot {
     pub attributes: Map<String, Value>,
 }
 
+impl Snapshot {
+    /// Where it is kept.
+    pub(super) fn kept(&self) -> Kept {
+        Kept { content: self.content, snapshot: self.id }
+    }
+}
+
+/// Found under its volume too.
+impl records::Row for Snapshot {
+    type Tag = VolumeId;
+
+    fn tags(&self) -> Vec<VolumeId> {
+        vec![self.volume]
+    }
+}
+
+records::untagged!(Group);
+
 /// A group snapshot: snapshots of several volumes, made together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// Its number.
     pub id: GroupId,
@@ -194,13 +215,13 @@ impl State {
                 Ok(Reply::Nothing)
             }
             SnapshotRequest::RollBack { volume, to, save } => {
-                self.require_snapshot_of(volume, to)?;
+                let source = Source::Snapshot(self.require_snapshot_of(volume, to)?.kept());
                 if let Some(save) = &save {
                     self.require_room_for_snapshots(&[volume], save)?;
                 }
                 let take = |new| self.take_snapshot(volume, None, &new, None, now, changes);
                 let saved = save.map(take).transpose()?;
-                self.fill(volume, Source::Snapshot(to), changes);
+                self.fill(volume, source, changes);
                 Ok(Reply::RolledBack(saved))
             }
             SnapshotRequest::CreateGroup(volumes, new) => {
@@ -232,7 +253,7 @@ impl State {
     }
 
     fn snapshots_of(&self, volume: VolumeId) -> impl Iterator<Item = &Snapshot> {
-        self.snapshots.values().filter(move |snapshot| snapshot.volume == volume)
+        self.snapshots.tagged(&volume)
     }
 
     /// Checks all that could refuse a snapshot of each of the volumes.
@@ -257,24 +278,32 @@ impl State {
         now: Timestamp,
         changes: &mut Vec<DataPlaneChange>,
     ) -> Result<Snapshot, ApiError> {
-        let size = match source {
-            Some(source) => self.require_snapshot(source)?.size,
-            None => self.require_active(volume)?.size,
+        let (size, content, source) = match source {
+            Some(source) => {
+                let source = self.require_snapshot(source)?;
+                let (size, kept) = (source.size, source.kept());
+                // A copy is kept apart from what it was copied of, which may go first.
+                (size, self.last.edit().content.advance(), Source::Snapshot(kept))
+            }
+            None => {
+                let volume = self.require_active(volume)?;
+                (volume.size, volume.content, Source::Content(volume.content))
+            }
         };
         let snapshot = Snapshot {
-            id: self.last.snapshot.advance(),
-            uuid: draw_uuid(&mut self.random),
+            id: self.last.edit().snapshot.advance(),
+            uuid: self.mint.edit().uuid(),
             volume,
             name: new.name.clone().unwrap_or_else(|| now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
             created_at: now,
             size,
+            content,
             replicate: new.replicate,
             expires: new.expiry.from(now),
             group,
             attributes: new.attributes.clone(),
         };
-        let source = source.map_or(Source::Volume(volume), Source::Snapshot);
-        changes.push(DataPlaneChange::Keep { snapshot: snapshot.id, source });
+        changes.push(DataPlaneChange::Keep { kept: snapshot.kept(), source });
         self.snapshots.insert(snapshot.id, snapshot.clone());
         Ok(snapshot)
     }
@@ -296,7 +325,7 @@ impl State {
     /// Takes a snapshot away, and its group with the last of its members.
     pub(super) fn drop_snapshot(&mut self, id: SnapshotId, changes: &mut Vec<DataPlaneChange>) {
         let Some(snapshot) = self.snapshots.remove(&id) else { return };
-        changes.push(DataPlaneChange::Drop(id));
+        changes.push(DataPlaneChange::Drop(snapshot.kept()));
         if let Some((group, _)) = snapshot.group
             && self.members(group).next().is_none()
         {
@@ -350,8 +379,8 @@ impl State {
         }
         self.require_room_for_snapshots(&volumes, new)?;
         let group = Group {
-            id: self.last.group.advance(),
-            uuid: draw_uuid(&mut self.random),
+            id: self.last.edit().group.advance(),
+            uuid: self.mint.edit().uuid(),
             name: new.name.clone().unwrap_or_else(|| now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
             created_at: now,
             attributes: new.attributes.clone(),
@@ -389,11 +418,10 @@ impl State {
         if let Some(name) = &patch.name {
             group.name.clone_from(name);
         }
-        for snapshot in self.snapshots.values_mut() {
-            if snapshot.group.is_some_and(|(member_of, _)| member_of == id) {
-                patch_snapshot(snapshot, patch, now);
-            }
-        }
+        self.snapshots.edit_where(
+            |snapshot| snapshot.group.is_some_and(|(member_of, _)| member_of == id),
+            |snapshot| patch_snapshot(snapshot, patch, now),
+        );
         self.groups.insert(id, group.clone());
         Ok(Reply::Group(self.group_record(&group)))
     }
@@ -407,9 +435,10 @@ impl State {
         self.require_group(id)?;
         let members: Vec<_> = self.members(id).map(|snapshot| snapshot.id).collect();
         for member in members {
-            match self.snapshots.get_mut(&member) {
-                Some(snapshot) if save_members => snapshot.group = None,
-                _ => self.drop_snapshot(member, changes),
+            if !save_members {
+                self.drop_snapshot(member, changes);
+            } else if let Some(mut snapshot) = self.snapshots.get_mut(&member) {
+                snapshot.group = None;
             }
         }
         self.groups.remove(&id);
@@ -430,7 +459,7 @@ impl State {
         }
         let saved = save.map(|save| self.take_group(&volumes, &save, now, changes)).transpose()?;
         for member in &record.members {
-            self.fill(member.volume, Source::Snapshot(member.id), changes);
+            self.fill(member.volume, Source::Snapshot(member.kept()), changes);
         }
         Ok(Reply::GroupRolledBack(saved))
     }

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::limits::{VOLUME_NAME_LENGTH, VOLUME_SIZE_MAX, VOLUME_SIZE_MIN, VOLUME_SIZE_STEP};
-use super::{AccessGroupId, AccountId, ApiError, PolicyId, Qos, QosChoice, VolumeId, VolumeNames};
+use super::{AccessGroupId, AccountId, ApiError, ContentId, PolicyId, Qos, QosChoice, VolumeId, VolumeNames};
 
 /// What initiators may do with a volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// Read and write.
     ReadWrite,
@@ -25,7 +26,7 @@ pub enum Access {
 }
 
 /// The smallest unit an initiator addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogicalBlock {
     /// 512 bytes, emulated on 4096-byte blocks (`enable512e`).
     Emulated512,
@@ -34,7 +35,7 @@ pub enum LogicalBlock {
 }
 
 /// When a volume was deleted and when its data goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
     /// When `DeleteVolume` came.
     pub deleted_at: Timestamp,
@@ -52,7 +53,7 @@ impl Deletion {
 }
 
 /// A volume.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     /// Its number.
     pub id: VolumeId,
@@ -74,6 +75,8 @@ pub struct Volume {
     pub block: LogicalBlock,
     /// Bytes, a multiple of 1 MiB.
     pub size: u64,
+    /// Where its data is.
+    pub content: ContentId,
     /// Its IOPS.
     pub qos: Qos,
     /// The policy they come from.
@@ -86,6 +89,15 @@ pub struct Volume {
     pub open_to: BTreeSet<String>,
     /// Set while it waits for its purge.
     pub deletion: Option<Deletion>,
+}
+
+/// Found under its owner too.
+impl records::Row for Volume {
+    type Tag = AccountId;
+
+    fn tags(&self) -> Vec<AccountId> {
+        vec![self.account]
+    }
 }
 
 /// Parameters of `CreateVolume`.
