@@ -132,7 +132,7 @@ async fn the_disk_is(guest: &Guest, element: &Element, volume: u64, device: &str
         ensure!(plain.contains(&expected), "no `{expected}` in\n{seen}");
     }
     let size = script(guest, &format!("blockdev --getsize64 {device}")).await?;
-    ensure!(size.trim() == listed["totalSize"].to_string(), "{size}");
+    ensure!(size.trim().parse().ok() == listed["totalSize"].as_u64(), "{size}");
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser as _;
 use integration::bare::{self, node, script};
+use integration::planes::element::{self, SVIP};
 use serde_json::{Map, Value};
 use solidfire_sim::state::{
     Access, AccountId, ChapSecret, LogicalBlock, NewAccount, NewVolume, QosChoice, QosPatch, Reply, Request,
@@ -34,7 +35,7 @@ struct Cluster {
 
 impl Cluster {
     async fn start(iops: &str) -> Result<Self> {
-        let arguments = ["solidfire-sim", "--svip", "192.168.0.101:3260", "--cluster-iops", iops];
+        let arguments = ["solidfire-sim", "--svip", SVIP, "--cluster-iops", iops];
         let running = start(Arguments::try_parse_from(arguments)?).await?;
         let secret = |member| ChapSecret::parse(member, SECRET).map(SecretChoice::Given);
         let account = NewAccount {
@@ -81,26 +82,8 @@ impl Cluster {
 
 /// Logs in; the device.
 async fn attach(guest: &Guest, iqn: &str) -> Result<String> {
-    let log_in = format!(
-        "record() {{ iscsiadm -m node -T {iqn} -p 192.168.0.101:3260 \"$@\" >&2; }}
-        record -o new
-        record -o update -n node.session.auth.authmethod -v CHAP
-        record -o update -n node.session.auth.username -v tenant
-        record -o update -n node.session.auth.password -v {SECRET}
-        record -o update -n node.session.scan -v auto
-        record --login
-        for host in /sys/class/iscsi_host/*; do
-            echo '- - -' >/sys/class/scsi_host/$(basename $host)/scan
-        done
-        udevadm settle
-        for session in /sys/class/iscsi_session/session*; do
-            [ \"$(cat $session/targetname)\" = {iqn} ] || continue
-            basename $session/device/target*/*/block/*
-        done"
-    );
-    let device = script(guest, &log_in).await?.trim().to_owned();
-    ensure!(device.starts_with("sd"), "no disk of {iqn}: {device:?}");
-    Ok(format!("/dev/{device}"))
+    let auth = [("authmethod", "CHAP"), ("username", "tenant"), ("password", SECRET)];
+    element::attach(guest, iqn, &auth).await
 }
 
 /// Operations of 4 KiB a second that fio gets done on each device, side by side, in so many seconds
