@@ -5,6 +5,8 @@
 mod access_groups;
 mod decode;
 mod hardware;
+#[cfg(test)]
+mod instant;
 mod node;
 mod params;
 mod protection;
