@@ -155,6 +155,7 @@ pub(super) fn settle(cluster: &mut Cluster, settled: &Settled) {
     for (volume, last) in &settled.last {
         cluster.settle_replica(settled.mirror, *volume, last);
     }
+    cluster.end_replica(settled.mirror);
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {

@@ -32,8 +32,8 @@ impl Cluster {
 
     /// Makes of a copy again what it was when it last agreed with its source. Of its files that is done when what
     /// came is put on them.
-    fn rewind_copy(&mut self, copy: VolumeId, base: Option<&str>) -> Result<(), Refusal> {
-        self.set_kind(copy, Kind::DataProtection);
+    fn rewind_copy(&mut self, copy: VolumeId, base: Option<&str>, kind: Kind) -> Result<(), Refusal> {
+        self.set_kind(copy, kind);
         let Some(base) = base else { return Ok(()) };
         let base = self.require_snapshot_named(copy, base)?.id;
         let held = self.snapshots_of(copy).into_iter();
@@ -73,7 +73,7 @@ impl Cluster {
             None if of_svm => self.make_copy(mirror.svm, &source.name, Some(source))?,
             None => return Err(Refusal::no_entry()),
         };
-        self.rewind_copy(copy, offered.base.as_deref())?;
+        self.rewind_copy(copy, offered.base.as_deref(), Self::kind_beneath(mirror))?;
         let present = self.volumes.get(&copy).ok_or_else(Refusal::no_entry)?;
         if present.size < source.size {
             self.modify_volume(copy, VolumePatch { size: Some(source.size), ..VolumePatch::default() })?;
@@ -165,13 +165,14 @@ impl Cluster {
                 optimised,
             });
         }
+        for lun in gone {
+            self.delete_lun(lun, true)?;
+        }
         for mut lun in present {
             lun.enabled = self.luns.get(&lun.id).is_none_or(|own| own.enabled);
             self.luns.insert(lun.id, lun);
         }
-        for lun in gone {
-            self.delete_lun(lun, true)?;
-        }
+        self.protect_luns_of(copy);
         self.mask_all_initiators_of(svm);
         Ok(())
     }

@@ -91,7 +91,7 @@ impl Cluster {
             next.is_some_and(|next| next <= self.now)
         };
         let due: Vec<_> = self.mirrors.values().filter(due).map(|mirror| mirror.id).collect();
-        due.into_iter().filter(|mirror| self.update_mirror(*mirror).is_ok()).collect()
+        due.into_iter().filter(|mirror| self.update_mirror(*mirror, None).is_ok()).collect()
     }
 
     /// The schedule that has something to do for a relationship.

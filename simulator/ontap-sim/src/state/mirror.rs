@@ -127,6 +127,12 @@ pub struct Mirror {
     pub exported_at: Option<Timestamp>,
     /// The last transfer, running or ended.
     pub transfer: Option<Uuid>,
+    /// Whether it brings something back into a volume that clients write.
+    #[serde(default)]
+    pub restore: bool,
+    /// Name of the snapshot that is brought back; absent: the latest.
+    #[serde(default)]
+    pub restored: Option<String>,
 }
 
 untagged!(Mirror);
@@ -146,6 +152,8 @@ pub struct MirrorSpec {
     pub schedule: Option<String>,
     /// Whether the destination volume is made if it is not there.
     pub make_destination: bool,
+    /// Whether it brings something back into a volume that clients write.
+    pub restore: bool,
 }
 
 impl Cluster {
@@ -169,8 +177,9 @@ impl Cluster {
             self.make_empty_copy(svm, name)?;
         }
         let volume = match (volume_name, source_volume) {
+            (Some(name), Some(_)) if spec.restore => Some(self.require_restorable(svm, name)?),
             (Some(name), Some(_)) => Some(self.require_protected(svm, name)?),
-            (None, None) if subtype == Subtype::DpDestination => None,
+            (None, None) if subtype == Subtype::DpDestination && !spec.restore => None,
             (None, None) => {
                 let message = format!("SVM \"{svm_name}\" is not of subtype \"dp-destination\"");
                 return Err(Refusal::conflict(8, message).about("destination.path"));
@@ -200,6 +209,8 @@ impl Cluster {
             exported: None,
             exported_at: None,
             transfer: None,
+            restore: spec.restore,
+            restored: None,
         };
         self.mirrors.insert(id, mirror);
         self.reschedule();
@@ -234,6 +245,9 @@ impl Cluster {
     /// A [`Refusal`]: not there (4), a transfer is running (13303812).
     pub fn resume_mirror(&mut self, id: Uuid) -> Result<Option<Uuid>, Refusal> {
         let mirror = self.mirrors.get(&id).ok_or_else(Refusal::no_entry)?;
+        if mirror.restore {
+            return self.restore_mirror(id, None).map(Some);
+        }
         let kind = match mirror.state {
             MirrorState::Uninitialized => TransferKind::Initialize,
             MirrorState::BrokenOff => TransferKind::Resync,
@@ -251,12 +265,16 @@ impl Cluster {
         self.queue_transfer(id, kind).map(Some)
     }
 
-    /// Copies what is new; everything, if nothing was copied before.
+    /// Copies what is new; everything, if nothing was copied before. With a restore relationship the snapshot of
+    /// this name comes back.
     ///
     /// # Errors
     /// A [`Refusal`]: not there (4), paused or broken off (13303822), a transfer is running (13303812).
-    pub fn update_mirror(&mut self, id: Uuid) -> Result<Uuid, Refusal> {
+    pub fn update_mirror(&mut self, id: Uuid, snapshot: Option<String>) -> Result<Uuid, Refusal> {
         let mirror = self.mirrors.get(&id).ok_or_else(Refusal::no_entry)?;
+        if mirror.restore {
+            return self.restore_mirror(id, snapshot);
+        }
         let refused = |why: &str| {
             let message = format!("Transfer failed. Reason: the relationship {why}");
             Err(Refusal::conflict(13_303_822, message))
@@ -328,6 +346,7 @@ impl Cluster {
         let svm = self.volumes.get(&volume)?.svm;
         self.mirrors
             .values()
+            .filter(|mirror| !mirror.restore)
             .find(|mirror| mirror.volume == Some(volume) || (mirror.volume.is_none() && mirror.svm == svm))
     }
 

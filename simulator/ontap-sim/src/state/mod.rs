@@ -42,6 +42,7 @@ mod refusal;
 pub mod replica;
 #[cfg(test)]
 mod restart;
+mod restore;
 mod revive;
 pub mod role;
 pub mod schedule;

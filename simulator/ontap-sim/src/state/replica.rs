@@ -32,6 +32,9 @@ pub struct Replica {
     pub cluster: Option<String>,
     /// Policy of the relationship.
     pub policy: String,
+    /// Whether it is one that a snapshot goes back by.
+    #[serde(default)]
+    pub restore: bool,
 }
 
 untagged!(Replica);
@@ -119,6 +122,7 @@ impl Cluster {
             destination: request.destination.clone(),
             cluster: peer.map(str::to_owned),
             policy: request.policy.clone(),
+            restore: request.restore,
         };
         let volumes = volumes.into_iter().map(|volume| self.offered(request, volume));
         let volumes = volumes.collect::<Result<_, _>>()?;
@@ -158,6 +162,13 @@ impl Cluster {
         }
     }
 
+    /// Everything has come: a relationship by which something goes back is over.
+    pub fn end_replica(&mut self, mirror: Uuid) {
+        if self.replicas.get(&mirror).is_some_and(|replica| replica.restore) {
+            self.replicas.remove(&mirror);
+        }
+    }
+
     /// Forgets a copy at its source, with the snapshots taken for it, unless only the note is to go.
     ///
     /// # Errors
@@ -180,6 +191,9 @@ impl Cluster {
     }
 
     fn offered(&mut self, request: &OfferRequest, volume: Volume) -> Result<Offered, Refusal> {
+        if request.restore {
+            return self.offered_back(request, volume);
+        }
         let time = self.now.strftime("%Y-%m-%d_%H%M%S%.6f").to_string();
         let spec = SnapshotSpec {
             volume: volume.id,

@@ -26,6 +26,8 @@ pub enum TransferKind {
     Update,
     /// After a break: what the copy was given since is lost.
     Resync,
+    /// A snapshot comes back.
+    Restore,
 }
 
 /// How far a transfer is.
@@ -114,6 +116,12 @@ pub struct OfferRequest {
     pub policy: String,
     /// Whether all snapshots are wanted.
     pub all_snapshots: bool,
+    /// Whether a snapshot that is there is wanted, and nothing new.
+    #[serde(default)]
+    pub restore: bool,
+    /// Name of that snapshot; the latest, when absent.
+    #[serde(default)]
+    pub snapshot: Option<String>,
     /// By name of the volume there: what the copy has, oldest first.
     pub held: Vec<(String, Vec<(String, Timestamp)>)>,
 }
@@ -195,6 +203,8 @@ impl Cluster {
             destination: self.destination_path(&mirror),
             all_snapshots: find_policy(&mirror.policy).is_none_or(|policy| policy.all_snapshots),
             policy: mirror.policy.clone(),
+            restore: mirror.restore,
+            snapshot: mirror.restored.clone(),
             held: self.copies_of(&mirror).iter().filter_map(held).collect(),
         };
         Some(Journey { source: mirror.source, request })
@@ -285,6 +295,7 @@ impl Cluster {
                 (mirror.exported, mirror.exported_at) = (Some(name), Some(created));
             }
         }
+        self.end_restore(&mirror);
         self.reschedule();
         Ok(())
     }

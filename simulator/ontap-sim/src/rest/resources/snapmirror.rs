@@ -58,6 +58,7 @@ pub(super) const RELATIONSHIPS: Resource = Resource {
         "transfer_schedule.name",
         "create_destination.enabled",
         "identity_preservation",
+        "restore",
         "state",
     ],
     modifiable: &[
@@ -124,7 +125,7 @@ fn relationships(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Ref
     let listed = scope.query.flag(SOURCES)? || from_source(scope)?;
     let own = |svm| scope.svm.is_none_or(|own| own == svm);
     if listed {
-        let replicas = cluster.replicas.values().filter(|replica| own(replica.svm));
+        let replicas = cluster.replicas.values().filter(|replica| own(replica.svm) && !replica.restore);
         return Ok(replicas.map(|replica| given(cluster, replica)).collect());
     }
     let mirrors = cluster.mirrors.values().filter(|mirror| own(mirror.svm));
@@ -198,7 +199,7 @@ fn record(cluster: &Cluster, mirror: &Mirror) -> Value {
         "exported_snapshot": mirror.exported,
         "lag_time": mirror.exported_at.map(|taken| lag(cluster.now(), taken)),
         "last_transfer_type": transfer.map(|transfer| kind_name(transfer.kind)),
-        "restore": false,
+        "restore": mirror.restore,
         "group_type": if mirror.volume.is_some() { "none" } else { "svm_dr" },
         "transfer": transfer.map(|transfer| json!({
             "uuid": transfer.id.to_string(),
@@ -216,6 +217,7 @@ fn kind_name(kind: TransferKind) -> &'static str {
         TransferKind::Initialize => "initialize",
         TransferKind::Update => "update",
         TransferKind::Resync => "resync",
+        TransferKind::Restore => "restore",
     }
 }
 
@@ -226,6 +228,7 @@ fn create(cluster: &mut Cluster, _: &Scope<'_>, body: &Body) -> Result<Vec<Strin
         destination: body.required_text("destination.path")?,
         policy: body.text("policy.name")?,
         schedule: body.text("transfer_schedule.name")?,
+        restore: body.boolean("restore")?.unwrap_or(false),
         make_destination: body.boolean("create_destination.enabled")?.unwrap_or(false),
     })?;
     if let Some(state) = body.text("state")? {
@@ -298,9 +301,9 @@ fn transfers(cluster: &Cluster, scope: &Scope<'_>) -> Result<Vec<Value>, Refusal
     Ok(cluster.transfers_of(parent(cluster, scope)?).map(record).collect())
 }
 
-fn start_transfer(cluster: &mut Cluster, scope: &Scope<'_>, _: &Body) -> Result<Vec<String>, Refusal> {
+fn start_transfer(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<Vec<String>, Refusal> {
     let id = parent(cluster, scope)?;
-    Ok(vec![cluster.update_mirror(id)?.to_string()])
+    Ok(vec![cluster.update_mirror(id, body.text("source_snapshot")?)?.to_string()])
 }
 
 fn end_transfer(cluster: &mut Cluster, scope: &Scope<'_>, body: &Body) -> Result<(), Refusal> {

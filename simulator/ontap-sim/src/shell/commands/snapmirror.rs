@@ -1,6 +1,6 @@
 //! SnapMirror relationships. They are named by their destination path, `SVM:VOLUME` or `SVM:`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::Failure;
 use super::super::arguments::Arguments;
@@ -91,6 +91,15 @@ pub(super) const COMMANDS: &[Command] = &[
         },
     ),
     command(&["snapmirror", "update"], PATHS, Act::Run(update)),
+    command(
+        &["snapmirror", "restore"],
+        &[
+            key("destination-path", ""),
+            must("source-path", "", Kind::Text),
+            may("source-snapshot", "", Kind::Text),
+        ],
+        Act::Run(restore),
+    ),
     command(&["snapmirror", "abort"], PATHS, Act::Run(abort)),
     command(
         &["snapmirror", "release"],
@@ -215,6 +224,21 @@ fn update(management: &mut Management<'_>, arguments: &Arguments) -> Result<Stri
     management.create(&transfers, Members::new())?;
     let destination = arguments.value("destination-path");
     Ok(format!("Operation is queued: snapmirror update of destination \"{destination}\".\n"))
+}
+
+fn restore(management: &mut Management<'_>, arguments: &Arguments) -> Result<String, Failure> {
+    let destination = arguments.value("destination-path");
+    let relationship = json!({ "restore": true, "source.path": arguments.value("source-path"),
+        "destination.path": destination });
+    let Value::Object(relationship) = relationship else { return Err(no_entry()) };
+    management.create("snapmirror/relationships", relationship)?;
+    let transfers = format!("{}/transfers", href(&require(management, arguments)?));
+    let snapshot = arguments.get("source-snapshot").map(|name| ("source_snapshot".to_owned(), name.into()));
+    management.create(&transfers, snapshot.into_iter().collect())?;
+    Ok(format!(
+        "Operation is queued: snapmirror restore from source \"{}\" to \"{destination}\".\n",
+        arguments.value("source-path")
+    ))
 }
 
 fn abort(management: &mut Management<'_>, arguments: &Arguments) -> Result<String, Failure> {

@@ -3,6 +3,7 @@
 
 mod faults;
 mod luns;
+mod restores;
 mod schedules;
 
 use crate::nas::client::Client;
@@ -442,7 +443,7 @@ async fn an_aborted_transfer_leaves_nothing_and_the_next_one_comes_whole() {
     let array = sites.dr.sim.array();
     let id = mirror.rsplit('/').next().unwrap().parse().unwrap();
     let aborted = array.change(|cluster| {
-        let transfer = cluster.update_mirror(id).unwrap();
+        let transfer = cluster.update_mirror(id, None).unwrap();
         cluster.abort_transfer(transfer).unwrap();
         cluster.find_transfer(transfer).unwrap().state
     });
