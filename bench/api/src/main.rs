@@ -152,6 +152,15 @@ async fn measure(client: &Client, volumes: usize, samples: usize) -> Result<Vec<
         times.time(client.read(&format!("{VOLUMES}?max_records=1000&fields=*"))).await?;
     }
     lines.push(line(volumes, "GET, page of 1000, all usual fields", times.take()));
+    let mut page = Some(format!("{VOLUMES}?svm.name=svm1&max_records=1000"));
+    while let Some(path) = page {
+        let begun = Instant::now();
+        let found = client.read(&path).await?;
+        times.0.push(begun.elapsed());
+        let found: serde_json::Value = serde_json::from_slice(&found)?;
+        page = found.pointer("/_links/next/href").and_then(serde_json::Value::as_str).map(str::to_owned);
+    }
+    lines.push(line(volumes, "GET, each page of 1000 of an SVM, to the end", times.take()));
     for _ in 0..samples.min(11) {
         times.time(client.read(&format!("{VOLUMES}?name=vol_0000*&order_by=size"))).await?;
     }

@@ -9,7 +9,7 @@ use super::path::{encoded, segments};
 use super::query::Query;
 use super::resource::{Records, Resource, Scope};
 use super::resources;
-use super::select::Selection;
+use super::select::{Judged, Selection};
 use super::value::{underscored, without_nulls};
 use super::veil::Veil;
 use crate::state::{Cluster, JobId, Phase, Refusal, SvmId};
@@ -423,7 +423,8 @@ fn add_jobs(members: &mut Map<String, Value>, jobs: &[JobId]) {
 fn selection<'s>(scope: &'s Scope<'_>, instance: bool) -> Selection<'s> {
     let mut always = scope.resource.always.to_vec();
     always.extend(scope.query.filtered());
-    Selection { requested: &scope.query.fields, always, expensive: scope.resource.expensive, instance }
+    let (requested, expensive) = (&scope.query.fields, scope.resource.expensive);
+    Selection { requested, always, expensive, instance, judged: Judged::default() }
 }
 
 fn shown(selection: &Selection<'_>, record: Value, href: &str) -> Value {

@@ -217,15 +217,15 @@ impl Scope<'_> {
         if let Some(uuid) = self.exact("uuid") {
             return Box::new(parsed(uuid).and_then(|uuid| table.get(&id(uuid))).into_iter());
         }
+        // What is no key comes before all of them.
+        let after = || self.after().and_then(parsed).map(id);
         let by_uuid = self.exact("svm.uuid").map(|uuid| parsed(uuid).map(SvmId));
         let by_name = || self.exact("svm.name").map(|name| cluster.find_svm_named(name).map(|svm| svm.id));
         let svms: Vec<SvmId> = match by_uuid.or_else(by_name) {
             Some(svm) => svm.into_iter().collect(),
             None if self.exact("name").is_some() => cluster.svms.keys().copied().collect(),
             None => {
-                // What is no key comes before all of them.
-                let after = self.after().and_then(parsed).map(id);
-                let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+                let range = (after().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
                 return Box::new(table.range(range).map(|(_, row)| row));
             }
         };
@@ -234,6 +234,13 @@ impl Scope<'_> {
             None => of(svm),
         };
         let tags: Vec<_> = svms.into_iter().map(tag).collect();
+        if self.exact("name").is_none()
+            && let Some(after) = after()
+        {
+            // A later page does not pass over the earlier ones.
+            let rest = table.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, row)| row);
+            return Box::new(rest.filter(move |row| row.tags().iter().any(|tag| tags.contains(tag))));
+        }
         Box::new(tags.into_iter().flat_map(|tag| table.tagged(&tag)))
     }
 

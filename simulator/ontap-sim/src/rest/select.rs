@@ -1,5 +1,8 @@
 //! Which fields of a record are shown.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 /// What decides whether a field is shown.
@@ -14,7 +17,23 @@ pub(super) struct Selection<'a> {
     /// Whether everything inexpensive is shown when nothing is requested (an instance), or only
     /// [`Self::always`] (a collection).
     pub(super) instance: bool,
+    /// What it knows already.
+    pub(super) judged: Judged,
 }
+
+/// How much of what lies at a path is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Extent {
+    Nothing,
+    /// Something below it.
+    Part,
+    All,
+}
+
+/// What has been found out about the paths of records. Those of a collection have the same ones, so that each is
+/// judged once for all of them.
+#[derive(Debug, Default)]
+pub(super) struct Judged(RefCell<HashMap<String, Extent>>);
 
 impl Selection<'_> {
     /// The record with only the fields that are to be shown.
@@ -40,35 +59,58 @@ impl Selection<'_> {
     }
 
     fn keeps(&self, value: &mut Value, path: &mut String) -> bool {
-        match value {
-            Value::Object(inner) if !inner.is_empty() => {
+        match (self.extent(path), value) {
+            (Extent::All, _) => true,
+            (Extent::Nothing, _) => false,
+            (Extent::Part, Value::Object(inner)) => {
                 self.keep(inner, path);
                 !inner.is_empty()
             }
-            Value::Array(items) if items.iter().any(Value::is_object) => {
-                items.retain_mut(|item| self.keeps(item, path));
+            (Extent::Part, Value::Array(items)) => {
+                items.retain_mut(|item| item.is_object() && self.keeps(item, path));
                 !items.is_empty()
             }
-            _ => self.shows(path),
+            (Extent::Part, _) => false,
         }
     }
 
-    fn shows(&self, path: &str) -> bool {
-        if self.always.iter().any(|name| within(path, name)) {
-            return true;
+    fn extent(&self, path: &str) -> Extent {
+        if let Some(known) = self.judged.0.borrow().get(path) {
+            return *known;
         }
-        if self.requested.is_empty() {
-            return self.instance && self.cheap(path);
-        }
-        self.requested.iter().any(|request| match request.as_str() {
-            "**" => true,
+        let extent = self.judge(path);
+        self.judged.0.borrow_mut().insert(path.to_owned(), extent);
+        extent
+    }
+
+    fn judge(&self, path: &str) -> Extent {
+        let named = |name: &str| {
+            if within(path, name) {
+                Extent::All
+            } else if within(name, path) {
+                Extent::Part
+            } else {
+                Extent::Nothing
+            }
+        };
+        let always = self.always.iter().map(|name| named(name));
+        let requested = self.requested.iter().map(|request| match request.as_str() {
+            "**" => Extent::All,
             "*" => self.cheap(path),
-            request => within(path, request.strip_suffix(".*").unwrap_or(request)),
-        })
+            request => named(request.strip_suffix(".*").unwrap_or(request)),
+        });
+        let unasked = (self.requested.is_empty() && self.instance).then(|| self.cheap(path));
+        always.chain(requested).chain(unasked).max().unwrap_or(Extent::Nothing)
     }
 
-    fn cheap(&self, path: &str) -> bool {
-        !self.expensive.iter().any(|name| within(path, name))
+    fn cheap(&self, path: &str) -> Extent {
+        if self.expensive.iter().any(|name| within(path, name)) {
+            Extent::Nothing
+        } else if self.expensive.iter().any(|name| within(name, path)) {
+            Extent::Part
+        } else {
+            Extent::All
+        }
     }
 }
 
