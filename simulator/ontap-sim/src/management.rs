@@ -6,6 +6,24 @@ use serde_json::{Map, Value};
 use crate::rest::{Answer, Call, Method, SvmScope, encoded};
 use crate::state::{Phase, Refusal};
 
+/// Where a further skin's records are in the management API.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
+    /// A collection.
+    Collection(&'static str),
+    /// A collection, with conditions on its fields.
+    Where(&'static str, &'static [(&'static str, &'static str)]),
+    /// The collection `child` of each record of `parent`.
+    Within {
+        /// The collection of parents.
+        parent: &'static str,
+        /// The collection below each.
+        child: &'static str,
+        /// The column of the skin that shows the parent's name.
+        column: &'static str,
+    },
+}
+
 /// Somebody who asks the management API, possibly for one SVM alone.
 pub(crate) struct Management<'a> {
     ask: &'a mut dyn FnMut(&[Call]) -> Vec<Answer>,

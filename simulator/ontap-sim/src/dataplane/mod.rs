@@ -9,8 +9,10 @@ mod contents;
 mod copies;
 mod happenings;
 mod lifs;
+mod served;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,27 +21,20 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use blockstore::Volume as Content;
-use iscsi_target::{
-    Auth, AuthPolicy, BlockSize, Identity, IscsiServer, Lun as LogicalUnit, PortGroup, PortalError,
-    SessionInfo, Target, Visibility,
-};
+use iscsi_target::{AuthPolicy, IscsiServer, PortGroup, PortalError, SessionInfo, Target};
 use levers::{EventLog, Levers, Traffic};
-use nfs_server::{
-    Export, FileTree, Incoming, LifError, MountedClient, NfsServer, NfsVersions, Quota, RootAttributes,
-};
+use nfs_server::{FileTree, LifError, MountedClient, NfsServer};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
-use uuid::Uuid;
 
 pub use self::contents::{ContentError, Contents};
 pub(crate) use self::copies::CopyError;
 use self::copies::Wanted;
 pub use self::happenings::{PowerCutError, PowerLost};
-use self::wire::{wire_auth, wire_policy};
+use self::served::Served;
+use self::usage::Meter;
 use crate::door::{Door, Doorkeeper};
-use crate::state::iscsi::Session;
-use crate::state::lun::Serial;
 use crate::state::{Cluster, DataPlaneChange, Errand, Lif, LifId, LunId, NodeId, SvmId, Usage, VolumeId};
 
 /// Where data LIFs listen.
@@ -141,97 +136,6 @@ pub struct DataPlanes {
     /// Who runs errands.
     courier: OnceLock<UnboundedSender<Errand>>,
     served: Arc<Mutex<Served>>,
-}
-
-/// Reads what the contents take, record for record: nobody needs all of it at once.
-#[derive(Debug)]
-struct Meter {
-    served: Arc<Mutex<Served>>,
-    iscsi: IscsiServer,
-}
-
-impl Usage for Meter {
-    fn by_files(&self, volume: VolumeId) -> u64 {
-        self.served.lock().trees.get(&volume).map_or(0, FileTree::used)
-    }
-
-    fn by_snapshots(&self, volume: VolumeId) -> u64 {
-        self.served.lock().trees.get(&volume).map_or(0, FileTree::snapshot_used)
-    }
-
-    fn inodes(&self, volume: VolumeId) -> u64 {
-        self.served.lock().trees.get(&volume).map_or(0, FileTree::inodes)
-    }
-
-    fn by_qtree(&self, volume: VolumeId, name: &str) -> (u64, u64) {
-        let served = self.served.lock();
-        served.trees.get(&volume).and_then(|tree| tree.qtree_used(name).ok()).unwrap_or((0, 0))
-    }
-
-    fn holds_file(&self, volume: VolumeId, path: &str) -> Option<bool> {
-        self.served.lock().trees.get(&volume)?.holds_file(path)
-    }
-
-    fn file_size(&self, volume: VolumeId, path: &str) -> Option<u64> {
-        self.served.lock().trees.get(&volume)?.file_size(path)
-    }
-
-    fn by_lun(&self, lun: LunId) -> u64 {
-        self.served.lock().luns.get(&lun).map_or(0, |disk| disk.content.allocated())
-    }
-
-    fn sessions(&self) -> Vec<Session> {
-        let told = |session: SessionInfo| Session {
-            target: session.target,
-            initiator: session.initiator,
-            portal: session.portal,
-            tag: session.tag,
-            peer: session.peer,
-            isid: session.isid,
-            tsih: session.tsih,
-        };
-        self.iscsi.sessions().into_iter().map(told).collect()
-    }
-}
-
-#[derive(Debug, Default)]
-struct Served {
-    contents: Contents,
-    /// ALUA target port group of each node.
-    groups: BTreeMap<NodeId, u16>,
-    nfs: BTreeMap<SvmId, NfsServer>,
-    trees: BTreeMap<VolumeId, FileTree>,
-    targets: BTreeMap<SvmId, TargetState>,
-    luns: BTreeMap<LunId, Disk>,
-    /// What has come for volumes and waits for being taken in.
-    staged: BTreeMap<Uuid, Incoming>,
-    /// Whether LUNs keep in mind what is not flushed, for a power cut to come.
-    armed: bool,
-}
-
-/// What a target is built from.
-#[derive(Debug)]
-struct TargetState {
-    /// Name and alias, while the service serves.
-    service: Option<(String, String)>,
-    /// The name under which it is on the wire.
-    shown: Option<String>,
-    auth: Auth,
-    /// How those log in who have a record of their own.
-    initiators: BTreeMap<String, Auth>,
-    /// What each initiator sees.
-    views: BTreeMap<String, Vec<(u16, LunId)>>,
-}
-
-/// A LUN, as the target needs it.
-#[derive(Debug, Clone)]
-struct Disk {
-    content: Content,
-    serial: Serial,
-    unmap: bool,
-    optimised: u16,
-    /// Whether it is a copy that SnapMirror alone writes.
-    read_only: bool,
 }
 
 impl DataPlanes {
@@ -441,282 +345,6 @@ impl DataPlanes {
                 self.iscsi.put_target(target);
             }
         }
-    }
-}
-
-impl Served {
-    fn create_svm(&mut self, svm: SvmId, name: &str, events: &EventLog, levers: &Levers) {
-        let server = || NfsServer::with_levers(events.clone(), levers.clone(), name);
-        self.nfs.entry(svm).or_insert_with(server);
-        self.targets.entry(svm).or_insert_with(|| TargetState {
-            service: None,
-            shown: None,
-            auth: Auth::Open,
-            initiators: BTreeMap::new(),
-            views: BTreeMap::new(),
-        });
-    }
-
-    fn make(&mut self, change: &DataPlaneChange) -> Result<(), ContentError> {
-        match change {
-            DataPlaneChange::CreateTree { volume, shape } => {
-                let tree = self.contents.tree(*volume, *shape)?;
-                self.trees.insert(*volume, tree);
-            }
-            DataPlaneChange::CloneTree { volume, parent, snapshot, shape } => {
-                self.clone_tree(*volume, *parent, snapshot, *shape)?;
-            }
-            DataPlaneChange::ReceiveTree { volume, content, .. } => self.receive_tree(*volume, *content)?,
-            DataPlaneChange::ReceiveLun { lun, content, snapshots, serial, unmap, optimised, .. } => {
-                let content = self.receive_lun(*lun, *content, snapshots)?;
-                self.put_disk(*lun, content, (*serial, *unmap, *optimised));
-                self.protect(*lun, true);
-            }
-            DataPlaneChange::CopyFile { volume, source, destination, replace } => {
-                self.copy_file(*volume, source, destination, *replace)?;
-            }
-            DataPlaneChange::CopyRanges { volume, source, destination, ranges } => {
-                self.copy_ranges(*volume, source, destination, ranges)?;
-            }
-            DataPlaneChange::CreateLun { lun, serial, size, unmap, optimised, .. } => {
-                let content = self.contents.lun(*lun, *size)?;
-                self.put_disk(*lun, content, (*serial, *unmap, *optimised));
-            }
-            DataPlaneChange::CloneLun { lun, serial, size, unmap, optimised, source, snapshot, .. } => {
-                let content = self.cloned_content(*lun, *source, *snapshot, *size)?;
-                self.put_disk(*lun, content, (*serial, *unmap, *optimised));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn unmake(&mut self, change: &DataPlaneChange) {
-        match change {
-            DataPlaneChange::CreateTree { volume, .. } | DataPlaneChange::CloneTree { volume, .. } => {
-                self.remove_tree(*volume);
-            }
-            DataPlaneChange::CreateLun { lun, .. } | DataPlaneChange::CloneLun { lun, .. } => {
-                self.remove_lun(*lun);
-            }
-            DataPlaneChange::CopyFile { volume, destination, .. } => {
-                self.administer(*volume, |tree| tree.remove_file(destination));
-            }
-            DataPlaneChange::TakeSnapshot { volume, snapshot, name, luns } => {
-                self.drop_snapshot(*volume, *snapshot, name, luns);
-            }
-            DataPlaneChange::ReceiveTree { volume, base: Some(base), .. } => self.restore_tree(*volume, base),
-            DataPlaneChange::ReceiveLun { lun, content, snapshots, .. } => {
-                match (self.return_lun(*lun, *content, snapshots), self.luns.get_mut(lun)) {
-                    (Some(content), Some(disk)) => disk.content = content,
-                    _ => drop(self.luns.remove(lun)),
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn remove_tree(&mut self, volume: VolumeId) {
-        self.trees.remove(&volume);
-        self.contents.remove_tree(volume);
-    }
-
-    fn remove_lun(&mut self, lun: LunId) {
-        self.luns.remove(&lun);
-        self.contents.remove_lun(lun);
-    }
-
-    /// Applies one change; returns the SVM whose target must be put again.
-    fn apply(&mut self, change: DataPlaneChange) -> Option<SvmId> {
-        match change {
-            DataPlaneChange::CreateTree { .. }
-            | DataPlaneChange::CloneTree { .. }
-            | DataPlaneChange::TakeSnapshot { .. }
-            | DataPlaneChange::ReceiveTree { .. }
-            | DataPlaneChange::CopyFile { .. }
-            | DataPlaneChange::CopyRanges { .. }
-            | DataPlaneChange::CreateLun { .. } => None,
-            // What was seen before its LUN was there is seen now.
-            DataPlaneChange::CloneLun { svm, .. } => Some(svm),
-            DataPlaneChange::ReshapeTree { volume, before, after } => {
-                self.reshape_tree(volume, before, after);
-                None
-            }
-            DataPlaneChange::ReceiveLun { svm, content, .. } => {
-                self.settle_lun(content);
-                Some(svm)
-            }
-            DataPlaneChange::ProtectLun { svm, lun, read_only } => {
-                self.protect(lun, read_only);
-                Some(svm)
-            }
-            DataPlaneChange::DropLunSnapshots { snapshot, luns } => {
-                self.drop_lun_snapshots(snapshot, &luns);
-                None
-            }
-            DataPlaneChange::RenameSnapshot { volume, from, to } => {
-                self.rename_snapshot(volume, &from, &to);
-                None
-            }
-            DataPlaneChange::DropSnapshot { volume, snapshot, name, luns } => {
-                self.drop_snapshot(volume, snapshot, &name, &luns);
-                None
-            }
-            DataPlaneChange::RestoreTree { volume, name } => {
-                self.restore_tree(volume, &name);
-                None
-            }
-            DataPlaneChange::CreateQtree { volume, id, name, mode, uid, gid } => {
-                self.administer(volume, |tree| {
-                    tree.create_qtree(id, &name, RootAttributes { mode, uid, gid })
-                });
-                None
-            }
-            DataPlaneChange::RenameQtree { volume, from, to } => {
-                self.administer(volume, |tree| tree.rename_qtree(&from, &to));
-                None
-            }
-            DataPlaneChange::SetQtreeRoot { volume, name, mode, uid, gid } => {
-                self.administer(volume, |tree| tree.set_qtree_root(&name, RootAttributes { mode, uid, gid }));
-                None
-            }
-            DataPlaneChange::RemoveQtree { volume, name } => {
-                self.administer(volume, |tree| tree.remove_qtree(&name));
-                None
-            }
-            DataPlaneChange::SetQuota { volume, qtree, bytes, files } => {
-                self.administer(volume, |tree| tree.set_quota(&qtree, Quota { bytes, files }));
-                None
-            }
-            DataPlaneChange::NfsVersions { svm, v3, v4_0, v4_1 } => {
-                if let Some(server) = self.nfs.get(&svm) {
-                    server.set_versions(NfsVersions { v3, v4_0, v4_1, v4_2: v4_1 });
-                }
-                None
-            }
-            DataPlaneChange::RestoreLun { svm, lun, snapshot, serial, unmap, optimised } => {
-                let content = self.restored_content(lun, snapshot)?;
-                self.put_disk(lun, content, (serial, unmap, optimised));
-                Some(svm)
-            }
-            DataPlaneChange::Reoptimise { svm, lun, optimised } => {
-                self.luns.get_mut(&lun)?.optimised = self.groups.get(&optimised).copied().unwrap_or(1);
-                Some(svm)
-            }
-            DataPlaneChange::RemoveTree { volume } => {
-                self.remove_tree(volume);
-                None
-            }
-            DataPlaneChange::Export { svm, path, volume, policy } => {
-                if let (Some(server), Some(tree)) = (self.nfs.get(&svm), self.trees.get(&volume)) {
-                    let policy = Arc::new(wire_policy(&policy));
-                    server.put_export(Export { path, tree: tree.clone(), policy });
-                }
-                None
-            }
-            DataPlaneChange::Unexport { svm, path } => {
-                if let Some(server) = self.nfs.get(&svm) {
-                    server.remove_export(&path);
-                }
-                None
-            }
-            DataPlaneChange::ResizeLun { svm, lun, size } => {
-                if let Some(disk) = self.luns.get(&lun) {
-                    disk.content.resize(size);
-                }
-                Some(svm)
-            }
-            DataPlaneChange::RemoveLun { svm, lun } => {
-                self.remove_lun(lun);
-                Some(svm)
-            }
-            DataPlaneChange::Mask { svm, initiator, luns } => {
-                let target = self.targets.get_mut(&svm)?;
-                if luns.is_empty() {
-                    target.views.remove(&initiator);
-                } else {
-                    target.views.insert(initiator, luns);
-                }
-                Some(svm)
-            }
-            DataPlaneChange::Authenticate { svm, initiator, authentication } => {
-                let target = self.targets.get_mut(&svm)?;
-                match (initiator, authentication.map(wire_auth)) {
-                    (None, auth) => target.auth = auth.unwrap_or(Auth::Open),
-                    (Some(initiator), Some(auth)) => drop(target.initiators.insert(initiator, auth)),
-                    (Some(initiator), None) => drop(target.initiators.remove(&initiator)),
-                }
-                Some(svm)
-            }
-            DataPlaneChange::PutTarget { svm, iqn, alias, enabled } => {
-                self.targets.get_mut(&svm)?.service = enabled.then_some((iqn, alias));
-                Some(svm)
-            }
-            DataPlaneChange::RemoveTarget { svm } => {
-                let target = self.targets.get_mut(&svm)?;
-                target.service = None;
-                target.auth = Auth::Open;
-                target.initiators.clear();
-                Some(svm)
-            }
-            // These concern more than what is served here; [`DataPlanes::apply`] carries them out.
-            DataPlaneChange::CreateSvm { .. }
-            | DataPlaneChange::RemoveSvm { .. }
-            | DataPlaneChange::RaiseLif(_)
-            | DataPlaneChange::LowerLif { .. }
-            | DataPlaneChange::MoveLif { .. }
-            | DataPlaneChange::Errand(_) => None,
-        }
-    }
-
-    /// Puts a LUN behind the targets; what it calls itself, whether it can unmap, and its node.
-    fn put_disk(&mut self, lun: LunId, content: Content, (serial, unmap, optimised): (Serial, bool, NodeId)) {
-        if self.armed {
-            content.arm_power_cut();
-        }
-        let optimised = self.groups.get(&optimised).copied().unwrap_or(1);
-        let read_only = self.luns.get(&lun).is_some_and(|disk| disk.read_only);
-        self.luns.insert(lun, Disk { content, serial, unmap, optimised, read_only });
-    }
-
-    fn protect(&mut self, lun: LunId, read_only: bool) {
-        if let Some(disk) = self.luns.get_mut(&lun) {
-            disk.read_only = read_only;
-        }
-    }
-
-    /// The logical units of a target: one entry for each number a LUN has, with those who see it so.
-    fn units_of(&self, target: &TargetState) -> Vec<LogicalUnit> {
-        let mut seen: BTreeMap<(u16, LunId), BTreeSet<String>> = BTreeMap::new();
-        for (initiator, view) in &target.views {
-            for place in view {
-                seen.entry(*place).or_default().insert(initiator.clone());
-            }
-        }
-        let unit = |((number, lun), initiators): ((u16, LunId), BTreeSet<String>)| {
-            let disk = self.luns.get(&lun)?;
-            let serial = disk.serial.to_string();
-            Some(LogicalUnit {
-                number,
-                volume: disk.content.clone(),
-                identity: Identity {
-                    vendor: "NETAPP".into(),
-                    product: "LUN C-Mode".into(),
-                    revision: "9151".into(),
-                    t10: format!("LUN {serial}"),
-                    serial,
-                    naa: disk.serial.naa(),
-                    eui: None,
-                },
-                block_size: BlockSize::Emulated512,
-                access: Visibility::Initiators(initiators),
-                thin: disk.unmap,
-                read_only: disk.read_only,
-                optimized_groups: BTreeSet::from([disk.optimised]),
-                governor: None,
-            })
-        };
-        seen.into_iter().filter_map(unit).collect()
     }
 }
 

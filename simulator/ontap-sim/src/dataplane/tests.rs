@@ -1,10 +1,11 @@
 //! What the data planes are given, for what the state decided.
 
-use super::wire::wire_flavours;
+use super::wire::{wire_flavours, wire_policy};
 use super::*;
 use crate::rest::{Call, Method, answer};
 use crate::state::export::Flavours;
 use crate::state::{Blueprint, Lif, LifBlueprint};
+use iscsi_target::Visibility;
 use nfs_server::AuthRule;
 use serde_json::{Value, json};
 

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::arguments::Arguments;
 use super::command::{Act, Command, Kind, Parameter, Role, Target};
-use super::table::Source;
-use crate::management::{Management, Members, href};
+use crate::management::{Management, Members, Source, href};
 use crate::rest::{Method, size_from_text};
 use crate::zapi::permissions;
 

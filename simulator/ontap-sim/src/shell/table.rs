@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Failure;
 use super::arguments::Arguments;
-use crate::management::Management;
+use crate::management::{Management, Source};
 use crate::rest::{satisfies, text_of, values_at};
 
 /// What a command shows.
@@ -21,24 +21,6 @@ pub(super) struct Table {
     pub(super) keys: usize,
     /// What is shown when nothing is asked for: a column, its head, its least width.
     pub(super) shown: &'static [(&'static str, &'static str, usize)],
-}
-
-/// Where the records are.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Source {
-    /// A collection.
-    Collection(&'static str),
-    /// A collection, with conditions on its fields.
-    Where(&'static str, &'static [(&'static str, &'static str)]),
-    /// The collection `child` of each record of `parent` whose name is in the column `column`.
-    Within {
-        /// The collection of parents.
-        parent: &'static str,
-        /// The collection below each.
-        child: &'static str,
-        /// The column with the parent's name.
-        column: &'static str,
-    },
 }
 
 /// A field of a record.

@@ -73,6 +73,10 @@ impl Cluster {
             None if of_svm => self.make_copy(mirror.svm, &source.name, Some(source))?,
             None => return Err(Refusal::no_entry()),
         };
+        // Nothing came: what is wanted is here.
+        if let (Some(base), []) = (&offered.base, offered.snapshots.as_slice()) {
+            return self.restore_volume(copy, base);
+        }
         self.rewind_copy(copy, offered.base.as_deref(), Self::kind_beneath(mirror))?;
         let present = self.volumes.get(&copy).ok_or_else(Refusal::no_entry)?;
         if present.size < source.size {

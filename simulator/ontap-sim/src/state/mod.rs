@@ -53,6 +53,7 @@ pub mod svm;
 mod tests;
 pub mod transfer;
 pub mod volume;
+mod volume_rules;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -217,10 +217,11 @@ impl Cluster {
         }
         if let Some(name) = patch.policy {
             let found = self.find_policy_named(parent.svm, &name);
-            after.policy = Some(found.ok_or_else(|| super::volume::policy_missing(&name))?.id);
+            after.policy = Some(found.ok_or_else(|| super::volume_rules::policy_missing(&name))?.id);
         } else if let Some(id) = patch.policy_id {
             let known = self.policies.get(&id).filter(|policy| policy.svm == parent.svm);
-            after.policy = Some(known.ok_or_else(|| super::volume::policy_missing(&id.to_string()))?.id);
+            after.policy =
+                Some(known.ok_or_else(|| super::volume_rules::policy_missing(&id.to_string()))?.id);
         }
         if let Some(name) = patch.qos_policy {
             self.require_qos_policy(parent.svm, &name)?;

@@ -34,8 +34,8 @@ impl Cluster {
         self.queue_transfer(id, TransferKind::Restore)
     }
 
-    /// What a restore is offered: one snapshot, on the latest before it that the destination has, too. Nothing is
-    /// taken for it: the source may be a copy.
+    /// What a restore is offered: one snapshot, on the latest before it that the destination has, too, or nothing
+    /// where it has that one. None is taken for it: the source may be a copy.
     ///
     /// # Errors
     /// A [`Refusal`] (1638600) when there is no such snapshot.
@@ -55,8 +55,10 @@ impl Cluster {
         let common = |at: &usize| {
             there.get(*at).is_some_and(|snapshot| held.contains(&(snapshot.name.clone(), snapshot.created)))
         };
-        let base = (0..wanted).rev().find(common).and_then(|at| there.get(at));
-        let snapshots: Vec<_> = there.get(wanted).map(|snapshot| (*snapshot).clone()).into_iter().collect();
+        let base = (0..=wanted).rev().find(common);
+        let new = there.get(wanted).filter(|_| base != Some(wanted));
+        let snapshots: Vec<_> = new.map(|snapshot| (*snapshot).clone()).into_iter().collect();
+        let base = base.and_then(|at| there.get(at));
         let mut kept: Vec<_> = held.iter().map(|(name, _)| name.clone()).collect();
         kept.extend(snapshots.iter().map(|snapshot| snapshot.name.clone()));
         let (base, policy) = (base.map(|base| base.name.clone()), None);

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::field::{Column, Form};
 use super::xml::Element;
-use crate::management::{Management, href};
+use crate::management::{Management, Source, href};
 use crate::rest::satisfies;
 
 /// Records in one page when the client does not say.
@@ -21,24 +21,6 @@ pub(super) struct Listing {
     pub(super) record: &'static str,
     /// What is in it.
     pub(super) columns: &'static [Column],
-}
-
-/// Where records come from.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Source {
-    /// A collection.
-    Collection(&'static str),
-    /// A collection, with conditions on its fields.
-    Where(&'static str, &'static [(&'static str, &'static str)]),
-    /// The collection `child` of each record of `parent`; `column` shows the parent's name in the record.
-    Within {
-        /// The collection of parents.
-        parent: &'static str,
-        /// The collection below each.
-        child: &'static str,
-        /// Where a record shows its parent's name.
-        column: &'static str,
-    },
 }
 
 impl Listing {

@@ -3,8 +3,8 @@
 use super::super::Failure;
 use super::super::arguments::Arguments;
 use super::super::command::{Act, Command, Kind, command, may};
-use super::super::table::{Form, Source, Table, column, formed};
-use crate::management::Management;
+use super::super::table::{Form, Table, column, formed};
+use crate::management::{Management, Source};
 use crate::rest::{text_of, values_at};
 
 pub(super) const COMMANDS: &[Command] = &[

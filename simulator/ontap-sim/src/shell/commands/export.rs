@@ -1,8 +1,9 @@
 //! Export policies and their rules.
 
 use super::super::command::{Act, Command, Kind, Parameter, command, key, may, must};
-use super::super::table::{Source, Table, column};
+use super::super::table::{Table, column};
 use super::of;
+use crate::management::Source;
 
 pub(super) const COMMANDS: &[Command] = &[
     command(&["vserver", "export-policy", "show"], &[], Act::Show(&POLICIES)),

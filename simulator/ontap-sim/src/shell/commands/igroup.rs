@@ -4,9 +4,9 @@ use super::super::Failure;
 use super::super::arguments::Arguments;
 use super::super::command::{Act, Command, Kind, Target, command, key, may, must};
 use super::super::run::no_entry;
-use super::super::table::{Source, Table, column};
+use super::super::table::{Table, column};
 use super::of;
-use crate::management::{Management, href};
+use crate::management::{Management, Source, href};
 
 pub(super) const COMMANDS: &[Command] = &[
     command(&["lun", "igroup", "show"], &[], Act::Show(&IGROUPS)),

@@ -1,8 +1,9 @@
 //! The iSCSI service of an SVM and how initiators log in.
 
 use super::super::command::{Act, Command, Kind, Target, command, key, may};
-use super::super::table::{Form, Source, Table, column, formed};
+use super::super::table::{Form, Table, column, formed};
 use super::of;
+use crate::management::Source;
 
 pub(super) const COMMANDS: &[Command] = &[
     command(&["vserver", "iscsi", "show"], &[], Act::Show(&SERVICES)),

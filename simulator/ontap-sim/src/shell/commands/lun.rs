@@ -1,8 +1,9 @@
 //! LUNs and their maps.
 
 use super::super::command::{Act, Command, Kind, Target, command, key, may, must};
-use super::super::table::{Form, Source, Table, column, formed};
+use super::super::table::{Form, Table, column, formed};
 use super::{of, saying};
+use crate::management::Source;
 
 pub(super) const COMMANDS: &[Command] = &[
     command(&["lun", "show"], &[], Act::Show(&LUNS)),

@@ -1,8 +1,9 @@
 //! LIFs.
 
 use super::super::command::{Act, Command, Kind, command, key, may, must};
-use super::super::table::{Form, Source, Table, column, formed};
+use super::super::table::{Form, Table, column, formed};
 use super::of;
+use crate::management::Source;
 
 pub(super) const COMMANDS: &[Command] = &[
     command(&["network", "interface", "show"], &[], Act::Show(&INTERFACES)),

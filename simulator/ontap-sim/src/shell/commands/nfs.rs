@@ -1,8 +1,9 @@
 //! The NFS service of an SVM.
 
 use super::super::command::{Act, Command, Kind, Parameter, Target, command, key, may};
-use super::super::table::{Form, Source, Table, column, formed};
+use super::super::table::{Form, Table, column, formed};
 use super::of;
+use crate::management::Source;
 
 pub(super) const COMMANDS: &[Command] = &[
     command(&["vserver", "nfs", "show"], &[], Act::Show(&SERVICES)),

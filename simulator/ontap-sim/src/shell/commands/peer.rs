@@ -5,9 +5,9 @@ use serde_json::Value;
 use super::super::Failure;
 use super::super::arguments::Arguments;
 use super::super::command::{Act, Command, Kind, command, key, may, must};
-use super::super::table::{Source, Table, column};
+use super::super::table::{Table, column};
 use super::{agreed, of};
-use crate::management::{Management, Members};
+use crate::management::{Management, Members, Source};
 
 pub(super) const COMMANDS: &[Command] = &[
     command(&["cluster", "peer", "show"], &[], Act::Show(&CLUSTERS)),

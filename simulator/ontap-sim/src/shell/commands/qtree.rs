@@ -1,8 +1,9 @@
 //! Qtrees.
 
 use super::super::command::{Act, Command, Kind, Parameter, Target, command, key, may, must};
-use super::super::table::{Source, Table, column};
+use super::super::table::{Table, column};
 use super::of;
+use crate::management::Source;
 
 pub(super) const COMMANDS: &[Command] = &[
     command(&["volume", "qtree", "show"], &[], Act::Show(&QTREES)),

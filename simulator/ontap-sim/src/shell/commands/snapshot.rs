@@ -4,9 +4,9 @@ use super::super::Failure;
 use super::super::arguments::Arguments;
 use super::super::command::{Act, Command, Kind, command, key, may, must};
 use super::super::run::no_entry;
-use super::super::table::{Form, Source, Table, column, formed};
+use super::super::table::{Form, Table, column, formed};
 use super::of;
-use crate::management::{Management, Members, href};
+use crate::management::{Management, Members, Source, href};
 use crate::rest::Method;
 
 pub(super) const COMMANDS: &[Command] = &[

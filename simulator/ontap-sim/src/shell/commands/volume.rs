@@ -1,8 +1,9 @@
 //! Volumes.
 
 use super::super::command::{Act, Command, Kind, Parameter, Target, command, key, may, must};
-use super::super::table::{Form, Source, Table, column, formed};
+use super::super::table::{Form, Table, column, formed};
 use super::{of, saying};
+use crate::management::Source;
 use crate::rest::values_at;
 use crate::zapi::permission_letters;
 

@@ -1,8 +1,9 @@
 //! SVMs.
 
 use super::super::command::{Act, Command, Kind, Target, command, key, may};
-use super::super::table::{Form, Source, Table, column, formed};
+use super::super::table::{Form, Table, column, formed};
 use super::{of, saying};
+use crate::management::Source;
 
 pub(super) const COMMANDS: &[Command] = &[
     command(&["vserver", "show"], &[], Act::Show(&VSERVERS)),

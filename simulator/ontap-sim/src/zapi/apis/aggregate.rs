@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use super::super::failure::{Failure, NO_SUCH_VSERVER};
 use super::super::field::{always, computed, each, plain};
-use super::super::listing::{Listing, Source};
+use super::super::listing::Listing;
 use super::super::xml::Element;
 use super::super::{Act, Api, anyone};
 use super::{number, text};
-use crate::management::Management;
+use crate::management::{Management, Source};
 use crate::rest::{text_of, values_at};
 
 pub(super) const CALLS: &[Api] = &[

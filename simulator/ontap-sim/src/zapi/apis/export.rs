@@ -3,11 +3,11 @@
 use super::super::change::{Change, Creation, Deletion, Find};
 use super::super::failure::{Failure, NOT_FOUND};
 use super::super::field::{Column, Kind, computed, each, may, must, plain};
-use super::super::listing::{Listing, Source};
+use super::super::listing::Listing;
 use super::super::xml::Element;
 use super::super::{Act, Api, anyone, vserver};
 use super::attributes;
-use crate::management::Management;
+use crate::management::{Management, Source};
 use crate::rest::{text_of, values_at};
 
 pub(super) const CALLS: &[Api] = &[

@@ -3,8 +3,9 @@
 use super::super::change::{Change, Creation, Deletion, Find};
 use super::super::failure::{NO_SUCH_IGROUP, NO_SUCH_INITIATOR};
 use super::super::field::{Kind, each, may, must, plain};
-use super::super::listing::{Listing, Source};
+use super::super::listing::Listing;
 use super::super::{Act, Api, anyone, vserver};
+use crate::management::Source;
 
 pub(super) const CALLS: &[Api] = &[
     anyone("igroup-get-iter", Act::List(&IGROUPS)),

@@ -5,11 +5,11 @@ use serde_json::Value;
 use super::super::change::{Change, Creation, Deletion, Find};
 use super::super::failure::{API_ERROR, Failure};
 use super::super::field::{Column, Input, Kind, computed, may, must, plain};
-use super::super::listing::{Listing, Source};
+use super::super::listing::Listing;
 use super::super::xml::Element;
 use super::super::{Act, Api, anyone, vserver};
 use super::text;
-use crate::management::Management;
+use crate::management::{Management, Source};
 
 pub(super) const CALLS: &[Api] = &[
     anyone("iscsi-service-get-iter", Act::List(&SERVICES)),

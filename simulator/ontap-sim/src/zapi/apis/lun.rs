@@ -5,11 +5,11 @@ use serde_json::Value;
 use super::super::change::{Change, Creation, Deletion, Find};
 use super::super::failure::{Failure, NO_SUCH_ATTRIBUTE, NO_SUCH_LUN, NO_SUCH_LUN_MAP};
 use super::super::field::{Column, Kind, always, computed, each, may, members, must, plain, time};
-use super::super::listing::{Listing, Source};
+use super::super::listing::Listing;
 use super::super::xml::Element;
 use super::super::{Act, Api, anyone, vserver};
 use super::{igroup, number, text};
-use crate::management::{Management, Members, href};
+use crate::management::{Management, Members, Source, href};
 
 pub(super) const CALLS: &[Api] = &[
     anyone("lun-get-iter", Act::List(&LUNS)),

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::super::failure::{Failure, NOT_FOUND};
 use super::super::field::{Column, computed, plain, words};
-use super::super::listing::{Listing, Source, query_leaves};
+use super::super::listing::{Listing, query_leaves};
 use super::super::xml::Element;
 use super::super::{Act, Api, anyone};
 use super::{attributes, text};
-use crate::management::{Management, Members, href};
+use crate::management::{Management, Members, Source, href};
 use crate::rest::Method;
 
 pub(super) const CALLS: &[Api] = &[

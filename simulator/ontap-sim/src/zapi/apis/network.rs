@@ -1,8 +1,9 @@
 //! LIFs.
 
 use super::super::field::{Column, always, each_of, plain, words};
-use super::super::listing::{Listing, Source};
+use super::super::listing::Listing;
 use super::super::{Act, Api, anyone};
+use crate::management::Source;
 
 pub(super) const CALLS: &[Api] = &[
     anyone("net-interface-get-iter", Act::List(&INTERFACES)),

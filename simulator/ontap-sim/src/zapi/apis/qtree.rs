@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::super::change::{Change, Creation, Find};
 use super::super::failure::{Failure, INVALID_INPUT, NO_SUCH_VOLUME, NOT_FOUND};
 use super::super::field::{Column, Kind, computed, may, must, permission_letters, plain};
-use super::super::listing::{Listing, Source};
+use super::super::listing::Listing;
 use super::super::xml::Element;
 use super::super::{Act, Api, anyone, vserver};
 use super::{number, text, volume};
-use crate::management::{Management, Members, href};
+use crate::management::{Management, Members, Source, href};
 use crate::rest::Method;
 
 pub(super) const CALLS: &[Api] = &[

@@ -3,11 +3,11 @@
 use super::super::change::{Change, Creation, Deletion, Find, with};
 use super::super::failure::{Failure, NOT_FOUND};
 use super::super::field::{Column, Kind, computed, may, must, plain, time};
-use super::super::listing::{Listing, Source};
+use super::super::listing::Listing;
 use super::super::xml::Element;
 use super::super::{Act, Api, anyone, vserver};
 use super::volume;
-use crate::management::{Management, Members, href};
+use crate::management::{Management, Members, Source, href};
 use crate::rest::{Method, values_at};
 
 pub(super) const CALLS: &[Api] = &[

@@ -2,11 +2,11 @@
 
 use super::super::failure::{Failure, NO_SUCH_VSERVER};
 use super::super::field::{Column, always, each, each_of, plain, words};
-use super::super::listing::{Listing, Source};
+use super::super::listing::Listing;
 use super::super::xml::Element;
 use super::super::{Act, Api, anyone, vserver};
 use super::attributes;
-use crate::management::Management;
+use crate::management::{Management, Source};
 
 pub(super) const CALLS: &[Api] = &[
     anyone("vserver-get-iter", Act::List(&VSERVERS)),

@@ -5,11 +5,11 @@ use serde_json::Value;
 use super::super::change::Creation;
 use super::super::failure::Failure;
 use super::super::field::{Column, Kind, computed, may, plain, time, words};
-use super::super::listing::{Listing, Source};
+use super::super::listing::Listing;
 use super::super::xml::Element;
 use super::super::{Act, Api, anyone};
 use super::{attributes, number, text};
-use crate::management::Management;
+use crate::management::{Management, Source};
 use crate::shell;
 
 pub(super) const CALLS: &[Api] = &[

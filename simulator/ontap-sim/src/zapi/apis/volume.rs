@@ -8,12 +8,12 @@ use super::super::failure::{API_ERROR, Failure, INVALID_INPUT, NO_SUCH_VOLUME};
 use super::super::field::{
     Column, Input, Kind, always, computed, each, may, members, must, permission_letters, plain, time, words,
 };
-use super::super::listing::{Leaves, Listing, Source, query_leaves};
+use super::super::listing::{Leaves, Listing, query_leaves};
 use super::super::xml::Element;
 use super::super::{Act, Api, anyone, vserver};
 use super::system::job_number;
 use super::{number, text};
-use crate::management::{Management, Members, href};
+use crate::management::{Management, Members, Source, href};
 use crate::rest::{Answer, Method, size_from_text};
 
 pub(super) const CALLS: &[Api] = &[
