@@ -31,6 +31,7 @@ mod ready;
 mod serve;
 mod signal;
 mod tls;
+pub mod yaml;
 
 pub use api_faults::{ApiSkin, Mishaps, obey_levers};
 pub use arguments::{ArgumentError, FrontArguments};

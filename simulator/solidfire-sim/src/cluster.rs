@@ -6,6 +6,7 @@ use levers::{EventLog, Levers, Schedule};
 use parking_lot::Mutex;
 use records::{DataDir, DataDirError};
 use serde_json::json;
+use tokio::sync::Notify;
 use tracing::error;
 
 use crate::contents::ContentError;
@@ -21,11 +22,13 @@ pub struct Cluster {
     levers: Levers,
     schedule: Schedule,
     data: Option<DataDir>,
+    /// Something was changed.
+    changed: Notify,
 }
 
 /// Why what was decided could not be carried out. Nothing of it was.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CarryOutError {
+pub enum CarryOutError {
     /// No content for a volume or snapshot.
     #[error(transparent)]
     Content(#[from] ContentError),
@@ -38,19 +41,30 @@ impl Cluster {
     /// A cluster in `state`, whose volumes `data_plane` serves as `levers` say.
     pub fn new(state: State, data_plane: DataPlane, events: EventLog, levers: Levers) -> Self {
         let schedule = Schedule::new(levers.clone(), events.clone());
-        Self { state: Mutex::new(state), data_plane, events, levers, schedule, data: None }
+        Self {
+            state: Mutex::new(state),
+            data_plane,
+            events,
+            levers,
+            schedule,
+            data: None,
+            changed: Notify::new(),
+        }
     }
 
     /// The same, whose state is kept in `data`, and whose data plane is told what there is already.
     ///
     /// # Errors
-    /// [`DataDirError`] when the state cannot be made durable.
-    pub fn revived(self, data: Option<DataDir>) -> Result<Self, DataDirError> {
+    /// [`CarryOutError`] when the state cannot be made durable, or a declared volume has no room.
+    pub fn revived(self, data: Option<DataDir>) -> Result<Self, CarryOutError> {
         {
             let mut state = self.state.lock();
+            let changes = state.revive();
+            // What is kept has its contents: a start without one ends before this. What a file declares
+            // gets them now.
+            self.data_plane.make(&changes)?;
             keep(&mut state, data.as_ref())?;
-            // The contents are there: a start without one ends before this.
-            state.revive().into_iter().for_each(|change| self.data_plane.apply(change));
+            changes.into_iter().for_each(|change| self.data_plane.apply(change));
         }
         Ok(Self { data, ..self })
     }
@@ -64,6 +78,9 @@ impl Cluster {
         let mut state = self.state.lock();
         let marks = state.mark_rows();
         let outcome = state.execute(request, Timestamp::now(), &self.data_plane);
+        if state.mark_rows() != marks {
+            self.changed.notify_one();
+        }
         match self.carry_out(&mut state, &outcome.changes) {
             Ok(()) => outcome.changes.into_iter().for_each(|change| self.data_plane.apply(change)),
             Err(error) => {
@@ -74,6 +91,21 @@ impl Cluster {
             }
         }
         outcome.reply
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// [`ApiError::NotCarriedOut`]; it is due still.
+    pub(crate) fn tick(&self) -> Result<(), ApiError> {
+        self.call(Request::GetApi)?;
+        self.events.record("clock.due", json!({}));
+        Ok(())
+    }
+
+    /// Wakes who waits for the next event of the state: it may have become another one.
+    pub(crate) fn changed(&self) -> &Notify {
+        &self.changed
     }
 
     /// Makes what is new and then the state durable, or nothing of it.

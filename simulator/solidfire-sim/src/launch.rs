@@ -14,11 +14,14 @@ use sim_front::{
     ArgumentError, BasicAuth, FrontArguments, ServeError, Serving, TlsError, TlsIdentity, bind,
     control_router, serve_http, serve_https,
 };
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::Cluster;
+use crate::clock;
+use crate::cluster::{CarryOutError, Cluster};
 use crate::contents::{ContentError, Contents};
 use crate::dataplane::DataPlane;
+use crate::declaration::{Declaration, DeclarationError};
 use crate::nodes::{Bound, NodeArguments, NodeError, bind_svip};
 use crate::rpc::{self, Endpoint};
 use crate::state::State;
@@ -54,6 +57,9 @@ pub struct Arguments {
     /// Where state and volumes are kept, made if need be; without it they are gone with the process
     #[arg(long, value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
+    /// A YAML file that declares accounts, volumes and more, made at the first start
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -86,6 +92,12 @@ pub enum LaunchError {
     /// The volumes in it cannot.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// What is there at first cannot be carried out.
+    #[error(transparent)]
+    CarryOut(#[from] CarryOutError),
+    /// No such cluster can be declared.
+    #[error(transparent)]
+    Declaration(#[from] DeclarationError),
     /// A listener could not start.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -104,6 +116,7 @@ pub struct Running {
     api: Serving,
     node_apis: Vec<Serving>,
     control: Serving,
+    clock: JoinHandle<()>,
     svip: SocketAddr,
     server: IscsiServer,
     ca_pem: String,
@@ -117,15 +130,25 @@ pub struct Running {
 /// # Errors
 /// [`LaunchError`]; then nothing listens.
 pub async fn start(arguments: Arguments) -> Result<Running, LaunchError> {
-    let Arguments { front, svip, nodes, name, max_volumes, cluster_iops, data_dir } = arguments;
-    let administrator = front.administrator(DEFAULT_PASSWORD)?;
+    let Arguments { front, svip, nodes, name, max_volumes, cluster_iops, data_dir, config } = arguments;
+    let mut administrators = vec![front.administrator(DEFAULT_PASSWORD)?];
+    let declared = config.as_deref().map(Declaration::read).transpose()?;
+    let (name, management, svip) = match &declared {
+        Some(file) => {
+            let others = file.admins.iter().filter(|admin| admin.name != front.user);
+            administrators.extend(others.cloned());
+            let management = file.mvip.unwrap_or(front.management);
+            (file.name.clone().unwrap_or(name), management, file.svip.unwrap_or(svip))
+        }
+        None => (name, front.management, svip),
+    };
     let data = data_dir.as_deref().map(|dir| DataDir::open(dir, PRODUCT)).transpose()?;
     let kept = data.as_ref().map(DataDir::load::<State>).transpose()?.flatten();
     let contents = match data.as_ref().map(DataDir::path) {
         Some(dir) => Contents::in_directory(dir, kept.as_ref().unwrap_or(&State::default()))?,
         None => Contents::default(),
     };
-    let addresses = [front.management.ip()];
+    let addresses = [management.ip()];
     let identity = match data.as_ref().map(DataDir::path) {
         Some(dir) => TlsIdentity::kept(&dir.join(AUTHORITY), PRODUCT, &addresses)?,
         None => TlsIdentity::generate(PRODUCT, &addresses)?,
@@ -134,7 +157,7 @@ pub async fn start(arguments: Arguments) -> Result<Running, LaunchError> {
         identity.write_ca_pem(path)?;
     }
     let stop = CancellationToken::new();
-    let api = bind("--management", front.management).await?;
+    let api = bind("--management", management).await?;
     let control = bind("--control", front.control).await?;
     let seed = front.seed.unwrap_or_else(|| rand::rng().random());
     let (events, levers) = (EventLog::new(), Levers::seeded(seed));
@@ -146,21 +169,32 @@ pub async fn start(arguments: Arguments) -> Result<Running, LaunchError> {
     let state = match kept {
         Some(mut kept) => {
             kept.readdress(mvip, svip);
+            if declared.is_some() {
+                tracing::info!(
+                    "the data directory has a cluster: of --config only addresses and admins count"
+                );
+            }
             kept
         }
-        None => State::new(&name, mvip, svip, seed),
+        None => {
+            let mut new = State::new(&name, mvip, svip, seed).with_volume_count_max(max_volumes);
+            declared.as_ref().map_or(Ok(()), |file| file.build(&mut new))?;
+            new
+        }
     };
     let state = state.with_nodes(&nodes.addresses(svip)?).with_volume_count_max(max_volumes);
     let data_plane =
         DataPlane::new(server.clone(), svip, cluster_iops).with_nodes(nodes.portals).with_contents(contents);
     let cluster = Arc::new(Cluster::new(state, data_plane, events, levers).revived(data)?);
     let router =
-        |endpoint| rpc::router(Arc::clone(&cluster), endpoint, BasicAuth::new(vec![administrator.clone()]));
+        |endpoint| rpc::router(Arc::clone(&cluster), endpoint, BasicAuth::new(administrators.clone()));
     let node_apis = (1..)
         .zip(nodes.listeners)
         .map(|(id, listener)| serve_https(listener, &identity, router(Endpoint::Node(id)), stop.clone()));
     let node_apis = node_apis.collect::<Result<Vec<_>, _>>()?;
+    let clock = tokio::spawn(clock::run(Arc::clone(&cluster), stop.clone()));
     Ok(Running {
+        clock,
         api: serve_https(api, &identity, router(Endpoint::Cluster), stop.clone())?,
         control: serve_http(control, control_router(Arc::clone(&cluster) as _), stop.clone())?,
         node_apis,
@@ -230,5 +264,7 @@ impl Running {
             node.stopped().await;
         }
         self.control.stopped().await;
+        // It can only end by returning, or by a panic that was reported.
+        let _ended = self.clock.await;
     }
 }

@@ -8,10 +8,12 @@
 //!
 //! [`start`] brings one up in this process, for tests; the `solidfire-sim` program is a thin wrapper.
 
+mod clock;
 mod cluster;
 mod contents;
 mod control;
 mod dataplane;
+mod declaration;
 mod launch;
 mod nodes;
 mod pace;
@@ -22,8 +24,9 @@ mod status;
 pub mod traffic;
 mod veil;
 
-pub use cluster::Cluster;
+pub use cluster::{CarryOutError, Cluster};
 pub use contents::{ContentError, Contents};
 pub use dataplane::DataPlane;
+pub use declaration::{Declaration, DeclarationError};
 pub use launch::{Arguments, LaunchError, Running, start};
 pub use nodes::NodeError;

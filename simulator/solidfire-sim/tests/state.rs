@@ -6,8 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
 use solidfire_sim::state::{
     Access, AccountId, AccountPatch, AccountRecord, AccountStatus, ApiError, ChapSecret, ContentId,
-    DataPlaneChange, DataPlaneView, Export, LogicalBlock, Login, NewAccount, NewVolume, Outcome, Page,
-    QosChoice, QosPatch, Reply, Request, SecretChoice, State, Volume, VolumeFilter, VolumeId, VolumePatch,
+    DataPlaneChange, DataPlaneView, Export, Frequency, LogicalBlock, Login, NewAccount, NewVolume, Outcome,
+    Page, QosChoice, QosPatch, Reply, Request, Schedule, SchedulePatch, ScheduleRequest, ScheduledSnapshot,
+    SecretChoice, SnapshotRequest, State, Volume, VolumeFilter, VolumeId, VolumePatch,
 };
 use solidfire_sim::traffic::Traffic;
 
@@ -447,4 +448,72 @@ fn an_account_owns_at_most_2000_volumes() {
     }
     let error = refusal(&mut state, Request::CreateVolume(new_volume(account, "v")));
     assert_eq!(error.name(), "xExceededLimit");
+}
+
+fn schedule(state: &mut State, volume: VolumeId, patch: SchedulePatch) -> Schedule {
+    let snapshot = ScheduledSnapshot {
+        volumes: vec![volume],
+        name: Some("hourly".into()),
+        retention: Some(SignedDuration::from_mins(90)),
+        replicate: false,
+    };
+    let patch = SchedulePatch {
+        name: Some("s".into()),
+        frequency: Some(Frequency::Interval { minutes: 60 }),
+        snapshot: Some(snapshot),
+        ..patch
+    };
+    match run(state, Request::Schedule(ScheduleRequest::Create(patch))).reply.unwrap() {
+        Reply::ScheduleCreated(schedule) => schedule,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The times of the snapshots there are, in minutes after noon, at such a time.
+fn taken(state: &mut State, minutes: i64) -> Vec<i64> {
+    let now = NOON.checked_add(SignedDuration::from_mins(minutes)).unwrap();
+    let all = Request::Snapshot(SnapshotRequest::List { volume: None, only: None });
+    match state.execute(all, now, &NoData).reply.unwrap() {
+        Reply::Snapshots(all) => {
+            all.iter().map(|one| one.created_at.duration_since(NOON).as_mins()).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_schedule_takes_snapshots_when_their_time_comes_and_retention_takes_them_away() {
+    let mut state = cluster();
+    let account = add_account(&mut state, "tenant").account.id;
+    let volume = create_volume(&mut state, account, "v").id;
+    let made = schedule(&mut state, volume, SchedulePatch::default());
+    assert_eq!(state.next_event(), made.next);
+    assert_eq!(taken(&mut state, 59), Vec::<i64>::new());
+    assert_eq!(taken(&mut state, 60), [60]);
+    assert_eq!(taken(&mut state, 120), [60, 120]);
+    assert_eq!(taken(&mut state, 150), [120], "90 minutes are over");
+    assert_eq!(taken(&mut state, 400), [400], "what was missed is done once");
+    let rest = SchedulePatch { paused: Some(true), ..SchedulePatch::default() };
+    run(&mut state, Request::Schedule(ScheduleRequest::Modify(made.id, rest))).reply.unwrap();
+    assert_eq!(taken(&mut state, 1000), Vec::<i64>::new());
+    assert_eq!(state.next_event(), None);
+}
+
+#[test]
+fn a_schedule_whose_volume_is_gone_fails_and_one_that_does_not_recur_runs_once() {
+    let mut state = cluster();
+    let account = add_account(&mut state, "tenant").account.id;
+    let volume = create_volume(&mut state, account, "v").id;
+    let once = schedule(&mut state, volume, SchedulePatch { recurring: Some(false), ..Default::default() });
+    assert_eq!(taken(&mut state, 60), [60]);
+    assert_eq!(taken(&mut state, 125), [60]);
+    let again = schedule(&mut state, volume, SchedulePatch::default());
+    run(&mut state, Request::DeleteVolume(volume)).reply.unwrap();
+    assert_eq!(taken(&mut state, 130), [60]);
+    let told = |state: &mut State, id| match run(state, Request::Schedule(ScheduleRequest::Get(id))).reply {
+        Ok(Reply::Schedule(schedule)) => (schedule.paused, schedule.last.map(|(_, failed)| failed)),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(&mut state, once.id), (true, Some(false)));
+    assert_eq!(told(&mut state, again.id), (false, Some(true)));
 }

@@ -8,10 +8,10 @@
 //! The rules of the array stand in one place, the API: a declaration that it refuses is refused here, before
 //! anything listens or is written.
 
+mod body;
 mod section;
 #[cfg(test)]
 mod tests;
-mod tree;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,9 +19,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use sim_front::yaml::{Entry, Mark, Node, Tree};
 
+use self::body::body_of;
 use self::section::{SECTIONS, Section, find_section, known_keys};
-use self::tree::{Entry, Mark, Node, Tree};
 use crate::management::Management;
 use crate::rest::{Call, Method, answer_together};
 use crate::state::{Blueprint, BlueprintError, Cluster, Refusal, Version};
@@ -102,15 +103,11 @@ impl Declaration {
     /// # Errors
     /// As for [`Self::read`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, DeclarationError> {
-        let tree: Tree = serde_saphyr::from_str(text).map_err(|error| {
-            let place = error.location();
-            DeclarationError::Syntax {
-                path: path.to_owned(),
-                line: place.map_or(1, |place| place.line()),
-                column: place.map_or(1, |place| place.column()),
-                // Without the lines around it: they may hold a password.
-                reason: reason_of(error.without_snippet()),
-            }
+        let tree = Tree::parse(text).map_err(|error| DeclarationError::Syntax {
+            path: path.to_owned(),
+            line: error.mark.line,
+            column: error.mark.column,
+            reason: error.reason,
         })?;
         let mut read = Self {
             path: path.to_owned(),
@@ -157,9 +154,8 @@ impl Declaration {
     pub fn build(&self, blueprint: &Blueprint) -> Result<Cluster, DeclarationError> {
         let mut cluster = Cluster::boot_bare(blueprint, self.section("aggregates").is_empty())?;
         if let Some(about) = &self.cluster {
-            let done = on(&mut cluster, |array| {
-                array.call(Method::Patch, "cluster", &[], about.to_body()).map(drop)
-            });
+            let done =
+                on(&mut cluster, |array| array.call(Method::Patch, "cluster", &[], body_of(about)).map(drop));
             done.map_err(|refusal| self.refused(&cluster, "cluster", about, &refusal))?;
         }
         for (section, records) in &self.records {
@@ -287,13 +283,6 @@ impl Declaration {
     }
 }
 
-/// The first line of what the parser says, without the place, which is told before it.
-fn reason_of(error: &serde_saphyr::Error) -> String {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.split(" at line ").next().unwrap_or(line).trim_start_matches("error: ").to_owned()
-}
-
 fn on<T>(
     cluster: &mut Cluster,
     act: impl FnOnce(&mut Management<'_>) -> Result<T, Refusal>,
@@ -303,7 +292,7 @@ fn on<T>(
 }
 
 fn make(array: &mut Management<'_>, section: &Section, record: &Tree) -> Result<(), Refusal> {
-    let Value::Object(mut members) = record.to_body() else { return Ok(()) };
+    let Value::Object(mut members) = body_of(record) else { return Ok(()) };
     let owner = section.identity.first().copied().unwrap_or_default();
     let (svm, name) = (record.text_at(owner), record.text_at("name"));
     if section.name == "users" && name.as_deref() != Some(SVM_ADMINISTRATOR) {

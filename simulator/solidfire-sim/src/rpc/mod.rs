@@ -13,6 +13,7 @@ mod protection;
 mod render;
 #[cfg(test)]
 mod restart;
+mod schedules;
 mod version;
 
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use tracing::{debug, info};
 
 use crate::cluster::Cluster;
 use crate::skin::ElementSkin;
-use crate::state::ApiError;
+use crate::state::{ApiError, Request};
 use crate::veil::Veil;
 
 use self::params::Params;
@@ -186,6 +187,19 @@ impl Api {
     }
 }
 
+/// What a method asks with these parameters, and those it has no use for.
+///
+/// # Errors
+/// [`ApiError`] when a parameter is missing or not what it should be, or there is no such method.
+pub(crate) fn decode_call(
+    method: &str,
+    params: Map<String, Value>,
+) -> Result<(Request, Map<String, Value>), ApiError> {
+    let mut params = Params::parse(Some(Value::Object(params)))?;
+    let request = decode::decode(method, &mut params)?;
+    Ok((request, params.into_unused()))
+}
+
 fn hits(mishaps: Option<Extension<Mishaps>>) -> Arc<[Hit]> {
     mishaps.map(|Extension(mishaps)| mishaps.0).unwrap_or_default()
 }
@@ -243,7 +257,7 @@ mod tests {
     use crate::state::State;
 
     /// Every method the cluster has, and one it has not.
-    const METHODS: [&str; 60] = [
+    const METHODS: [&str; 64] = [
         "GetAPI",
         "GetClusterInfo",
         "GetClusterVersionInfo",
@@ -284,6 +298,10 @@ mod tests {
         "RollbackToGroupSnapshot",
         "CloneVolume",
         "CopyVolume",
+        "CreateSchedule",
+        "ModifySchedule",
+        "GetSchedule",
+        "ListSchedules",
         "GetAsyncResult",
         "CreateVolumeAccessGroup",
         "ListVolumeAccessGroups",

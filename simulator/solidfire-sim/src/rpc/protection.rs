@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::decode::{access, qos, qos_patch, volume_id};
 use super::params::Params;
 use super::render::{self, curve, time, volume};
+use super::schedules;
 use crate::state::{
     AccountId, ApiError, AsyncHandle, CopyRequest, Expiry, GroupId, GroupRecord, Job, LogicalBlock, NewClone,
     NewSnapshot, PolicyId, PolicyRecord, PolicyRequest, Reply, Request, Snapshot, SnapshotId, SnapshotPatch,
@@ -20,6 +21,9 @@ pub(super) fn decode(method: &str, params: &mut Params) -> Result<Option<Request
     }
     if let Some(request) = snapshot(method, params)? {
         return Ok(Some(Request::Snapshot(request)));
+    }
+    if let Some(request) = schedules::decode(method, params)? {
+        return Ok(Some(Request::Schedule(request)));
     }
     Ok(copy(method, params)?.map(Request::Copy))
 }
@@ -163,7 +167,7 @@ fn expiry(params: &mut Params) -> Result<Option<Expiry>, ApiError> {
     }
 }
 
-fn span(text: &str) -> Option<SignedDuration> {
+pub(super) fn span(text: &str) -> Option<SignedDuration> {
     let mut parts = text.split(':').map(|part| part.parse::<u32>().ok());
     let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
     if parts.next().is_some() || minutes > 59 || seconds > 59 {
@@ -203,7 +207,7 @@ pub(super) fn result(reply: &Reply) -> Value {
         Reply::Copied(job) => json!({"cloneID": job.clone.0, "asyncHandle": job.handle.0}),
         Reply::Job(job) => job_result(job),
         Reply::Jobs(jobs) => json!({"asyncHandles": jobs.iter().map(job_line).collect::<Vec<_>>()}),
-        _ => json!({}),
+        other => schedules::result(other).unwrap_or_else(|| json!({})),
     }
 }
 

@@ -2,7 +2,9 @@
 //! where an array's own name or text could not be learnt, `docs/simulators.md` says so.
 
 use super::limits::SNAPSHOTS_PER_VOLUME_MAX;
-use super::{AccessGroupId, AccountId, AsyncHandle, GroupId, InitiatorId, PolicyId, SnapshotId, VolumeId};
+use super::{
+    AccessGroupId, AccountId, AsyncHandle, GroupId, InitiatorId, PolicyId, ScheduleId, SnapshotId, VolumeId,
+};
 
 /// An API-level refusal; it travels in an HTTP 200 answer with code 500.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -144,6 +146,9 @@ pub enum ApiError {
     /// The volume has as many snapshots as it may.
     #[error("VolumeID {0} has the maximum number of snapshots ({SNAPSHOTS_PER_VOLUME_MAX}).")]
     MaxSnapshotsPerVolume(VolumeId),
+    /// No such schedule.
+    #[error("ScheduleID {0} does not exist.")]
+    ScheduleIdDoesNotExist(ScheduleId),
     /// No such job, or its result was told already.
     #[error("DBClient operation requested on a non-existent path at [/asyncresults/{0}]")]
     NoSuchJob(AsyncHandle),
@@ -178,6 +183,7 @@ impl ApiError {
             Self::SnapshotIdDoesNotExist(_) => "xSnapshotIDDoesNotExist",
             Self::GroupSnapshotIdDoesNotExist(_) => "xGroupSnapshotIDDoesNotExist",
             Self::MaxSnapshotsPerVolume(_) => "xMaxSnapshotsPerVolumeExceeded",
+            Self::ScheduleIdDoesNotExist(_) => "xScheduleIDDoesNotExist",
             Self::NoSuchJob(_) => "xDBNoSuchPath",
         }
     }

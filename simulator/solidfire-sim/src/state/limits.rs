@@ -20,6 +20,10 @@ pub const SNAPSHOTS_PER_VOLUME_MAX: usize = 32;
 pub const SNAPSHOT_NAME_LENGTH: usize = 255;
 /// Volumes of a group snapshot.
 pub const VOLUMES_PER_GROUP_SNAPSHOT_MAX: usize = 32;
+/// Schedules of a cluster.
+pub const SCHEDULE_COUNT_MAX: usize = 1000;
+/// Characters of a schedule's name.
+pub const SCHEDULE_NAME_LENGTH: std::ops::RangeInclusive<usize> = 1..=244;
 /// QoS policies of a cluster.
 pub const QOS_POLICY_COUNT_MAX: usize = 500;
 /// Results of asynchronous jobs that are kept for who asks; the oldest go first.

@@ -16,8 +16,9 @@ use super::volume::{require_name, require_size};
 use super::{
     Account, AccountId, AccountPatch, AccountRecord, AccountStatus, ApiError, AsyncHandle, Capacity, CloneId,
     ClusterIdentity, ContentId, DataPlaneChange, DataPlaneView, Deletion, Group, GroupId, Job, Kept,
-    NewAccount, NewVolume, NodeAddresses, Page, Policy, PolicyId, Qos, Reply, Request, Snapshot, SnapshotId,
-    Source, UniqueId, Volume, VolumeFilter, VolumeId, VolumeNames, VolumePatch, VolumeUsage, home_of,
+    NewAccount, NewVolume, NodeAddresses, Page, Policy, PolicyId, Qos, Reply, Request, Schedule, ScheduleId,
+    Snapshot, SnapshotId, Source, UniqueId, Volume, VolumeFilter, VolumeId, VolumeNames, VolumePatch,
+    VolumeUsage, home_of,
 };
 
 // One line a table: whatever is here is rolled back when a request is refused, and durable with a data
@@ -41,6 +42,8 @@ records! {
     policies: Table<PolicyId, Policy>,
     /// Snapshots of volumes.
     snapshots: Table<SnapshotId, Snapshot>,
+    /// When snapshots are taken.
+    schedules: Table<ScheduleId, Schedule>,
     /// Snapshots made together.
     groups: Table<GroupId, Group>,
     /// Jobs whose result was not told yet.
@@ -54,6 +57,8 @@ records! {
 pub(crate) struct Last {
     account: AccountId,
     pub(super) content: ContentId,
+    #[serde(default)]
+    pub(super) schedule: ScheduleId,
     pub(super) volume: VolumeId,
     pub(super) policy: PolicyId,
     pub(super) snapshot: SnapshotId,
@@ -146,6 +151,7 @@ impl State {
         let mut changes = Vec::new();
         self.purge_expired(now, &mut changes);
         self.drop_expired(now, &mut changes);
+        self.run_schedules(now, &mut changes);
         let (marks, expired) = (self.mark_rows(), changes.len());
         let reply = self.transition(request, now, seen, &mut changes);
         if reply.is_err() {
@@ -197,6 +203,7 @@ impl State {
             }
             Request::Policy(request) => self.policies(request, changes)?,
             Request::Snapshot(request) => self.snapshots(request, now, changes)?,
+            Request::Schedule(request) => self.schedule(request, now)?,
             Request::Copy(request) => self.copies(request, now, changes)?,
             Request::Access(request) => self.access_groups(request, changes)?,
         })

@@ -17,6 +17,7 @@ mod number;
 mod policy;
 mod qos;
 mod request;
+mod schedule;
 mod snapshot;
 mod volume;
 
@@ -32,11 +33,12 @@ pub use initiator::{Initiator, InitiatorPatch, InitiatorRef};
 pub use machine::{Outcome, State};
 pub use node::{DRIVES_PER_NODE, Node, NodeAddresses, home_of};
 pub use number::{
-    AccessGroupId, AccountId, AsyncHandle, CloneId, ContentId, GroupId, InitiatorId, PolicyId, SnapshotId,
-    VolumeId,
+    AccessGroupId, AccountId, AsyncHandle, CloneId, ContentId, GroupId, InitiatorId, PolicyId, ScheduleId,
+    SnapshotId, VolumeId,
 };
 pub use policy::{Policy, PolicyRecord, PolicyRequest, QosChoice};
 pub use qos::{Qos, QosPatch};
 pub use request::{Capacity, ClusterIdentity, HardwareKind, Page, Reply, Request, VolumeUsage};
+pub use schedule::{Frequency, Schedule, SchedulePatch, ScheduleRequest, ScheduledSnapshot};
 pub use snapshot::{Expiry, Group, GroupRecord, NewSnapshot, Snapshot, SnapshotPatch, SnapshotRequest};
 pub use volume::{Access, Deletion, LogicalBlock, NewVolume, Volume, VolumeFilter, VolumePatch};

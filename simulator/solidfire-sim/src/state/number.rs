@@ -34,6 +34,8 @@ number! {
     PolicyId;
     /// Number of a snapshot.
     SnapshotId;
+    /// Number of a schedule.
+    ScheduleId;
     /// Number of a group snapshot.
     GroupId;
     /// Number of a volume access group.

@@ -10,8 +10,8 @@ use crate::traffic::Traffic;
 
 use super::{
     AccessGroupRecord, AccessRequest, AccountId, AccountPatch, AccountRecord, CopyRequest, GroupRecord,
-    Initiator, Job, NewAccount, NewVolume, Node, PolicyRecord, PolicyRequest, Qos, Snapshot, SnapshotRequest,
-    UniqueId, Volume, VolumeFilter, VolumeId, VolumePatch,
+    Initiator, Job, NewAccount, NewVolume, Node, PolicyRecord, PolicyRequest, Qos, Schedule, ScheduleRequest,
+    Snapshot, SnapshotRequest, UniqueId, Volume, VolumeFilter, VolumeId, VolumePatch,
 };
 
 /// One API call, with its parameters understood.
@@ -63,6 +63,8 @@ pub enum Request {
     Policy(PolicyRequest),
     /// Snapshots.
     Snapshot(SnapshotRequest),
+    /// Schedules.
+    Schedule(ScheduleRequest),
     /// Clones, copies and their jobs.
     Copy(CopyRequest),
     /// Volume access groups and initiators.
@@ -199,6 +201,12 @@ pub enum Reply {
     Groups(Vec<GroupRecord>),
     /// Volumes were rolled back; what they were before, if that was to be saved.
     GroupRolledBack(Option<GroupRecord>),
+    /// The schedule that was made.
+    ScheduleCreated(Schedule),
+    /// One schedule.
+    Schedule(Schedule),
+    /// Schedules by ascending ID.
+    Schedules(Vec<Schedule>),
     /// A clone, and the job that made it.
     Cloned(Volume, Job),
     /// The job that copied.

@@ -308,6 +308,18 @@ impl State {
         Ok(snapshot)
     }
 
+    /// A snapshot of one volume, if there is room for it.
+    pub(super) fn take_one(
+        &mut self,
+        volume: VolumeId,
+        new: &NewSnapshot,
+        now: Timestamp,
+        changes: &mut Vec<DataPlaneChange>,
+    ) -> Result<(), ApiError> {
+        self.require_room_for_snapshots(&[volume], new)?;
+        self.take_snapshot(volume, None, new, None, now, changes).map(drop)
+    }
+
     fn list_snapshots(&self, volume: Option<VolumeId>, only: Option<SnapshotId>) -> Result<Reply, ApiError> {
         if let Some(volume) = volume {
             self.require_volume(volume)?;
@@ -362,7 +374,7 @@ impl State {
         GroupRecord { group: group.clone(), members: self.members(group.id).cloned().collect() }
     }
 
-    fn take_group(
+    pub(super) fn take_group(
         &mut self,
         volumes: &[VolumeId],
         new: &NewSnapshot,

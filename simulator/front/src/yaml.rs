@@ -3,45 +3,30 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use serde_saphyr::Spanned;
-
-/// Names of the API that stand for a record somewhere else. A plain text there is that record's `name`.
-const REFERENCES: [&str; 15] = [
-    "aggregates",
-    "broadcast_domain",
-    "export_policy",
-    "home_node",
-    "home_port",
-    "igroup",
-    "initiators",
-    "ipspace",
-    "lun",
-    "node",
-    "owner",
-    "service_policy",
-    "snapshot_policy",
-    "svm",
-    "volume",
-];
 
 /// Line and column, both counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub(super) line: u64,
-    pub(super) column: u64,
+pub struct Mark {
+    /// Of the file.
+    pub line: u64,
+    /// Of the line.
+    pub column: u64,
 }
 
 /// A value and where it begins.
 #[derive(Debug, Clone)]
-pub(super) struct Tree {
-    pub(super) node: Node,
-    pub(super) mark: Mark,
+pub struct Tree {
+    /// The value.
+    pub node: Node,
+    /// Where it begins.
+    pub mark: Mark,
 }
 
 /// What a value is.
 #[derive(Clone)]
-pub(super) enum Node {
+pub enum Node {
     /// Text, number, boolean or nothing.
     Scalar(Value),
     /// A sequence.
@@ -52,10 +37,13 @@ pub(super) enum Node {
 
 /// One key of a mapping.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) mark: Mark,
-    pub(super) value: Tree,
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where it begins.
+    pub mark: Mark,
+    /// What it is given.
+    pub value: Tree,
 }
 
 /// Scalars are not shown: some are passwords.
@@ -71,9 +59,34 @@ impl fmt::Debug for Node {
     }
 }
 
+/// A text that is no YAML, or gives a key twice. It shows nothing of the text: some of it may be secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {}, column {}: {reason}", mark.line, mark.column)]
+pub struct SyntaxError {
+    /// Where.
+    pub mark: Mark,
+    /// The parser's reason.
+    pub reason: String,
+}
+
 impl Tree {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// [`SyntaxError`].
+    pub fn parse(text: &str) -> Result<Self, SyntaxError> {
+        serde_saphyr::from_str(text).map_err(|error| {
+            let place = error.location();
+            let mark = Mark {
+                line: place.map_or(1, |place| place.line()),
+                column: place.map_or(1, |place| place.column()),
+            };
+            SyntaxError { mark, reason: reason_of(error.without_snippet()) }
+        })
+    }
+
     /// The text of a scalar; numbers as they print.
-    pub(super) fn text(&self) -> Option<String> {
+    pub fn text(&self) -> Option<String> {
         match &self.node {
             Node::Scalar(Value::String(text)) => Some(text.clone()),
             Node::Scalar(value @ (Value::Number(_) | Value::Bool(_))) => Some(value.to_string()),
@@ -82,7 +95,7 @@ impl Tree {
     }
 
     /// The text at a dotted path: keys may be nested or dotted, and a reference may be a plain name.
-    pub(super) fn text_at(&self, path: &str) -> Option<String> {
+    pub fn text_at(&self, path: &str) -> Option<String> {
         match self.descend(path) {
             (tree, "" | "name") => tree.text(),
             _ => None,
@@ -90,7 +103,7 @@ impl Tree {
     }
 
     /// As far as the file goes towards a field that the API names, and what is left of the path.
-    pub(super) fn descend<'p>(&self, path: &'p str) -> (&Tree, &'p str) {
+    pub fn descend<'p>(&self, path: &'p str) -> (&Tree, &'p str) {
         let Node::Map(entries) = &self.node else { return (self, path) };
         let leads = |entry: &Entry| {
             let rest = path.strip_prefix(entry.key.as_str())?;
@@ -104,7 +117,7 @@ impl Tree {
     }
 
     /// Where a field that the API names is, or would be.
-    pub(super) fn place_of(&self, path: &str) -> Mark {
+    pub fn place_of(&self, path: &str) -> Mark {
         if let Node::Map(entries) = &self.node
             && let Some(entry) = entries.iter().find(|entry| entry.key == path)
         {
@@ -112,29 +125,13 @@ impl Tree {
         }
         self.descend(path).0.mark
     }
-
-    /// The body that the API would be sent.
-    pub(super) fn to_body(&self) -> Value {
-        self.body_under("")
-    }
-
-    fn body_under(&self, key: &str) -> Value {
-        let leaf = key.rsplit('.').next().unwrap_or(key);
-        match &self.node {
-            Node::Scalar(value) if REFERENCES.contains(&leaf) => named("name", value),
-            Node::Scalar(value) if leaf == "clients" => named("match", value),
-            Node::Scalar(value) => value.clone(),
-            Node::List(items) => items.iter().map(|item| item.body_under(key)).collect(),
-            Node::Map(entries) => {
-                let member = |entry: &Entry| (entry.key.clone(), entry.value.body_under(&entry.key));
-                Value::Object(entries.iter().map(member).collect())
-            }
-        }
-    }
 }
 
-fn named(name: &str, value: &Value) -> Value {
-    Value::Object(Map::from_iter([(name.to_owned(), value.clone())]))
+/// The first line of what the parser says, without the place, which is told before it.
+fn reason_of(error: &serde_saphyr::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.split(" at line ").next().unwrap_or(line).trim_start_matches("error: ").to_owned()
 }
 
 impl<'de> Deserialize<'de> for Tree {
