@@ -5,8 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contract::VolumeId;
-use tokio::sync::{Mutex, MutexGuard, watch};
+use contract::{SnapshotId, VolumeId};
+use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard, watch};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -35,6 +35,7 @@ pub struct Controller {
     /// Name of the CSI driver.
     pub driver_name: String,
     volumes: Locks,
+    snapshots: Locks,
     registrations: Mutex<()>,
     publications: watch::Sender<u64>,
 }
@@ -61,6 +62,7 @@ impl Controller {
             fleet: Fleet::default(),
             driver_name,
             volumes: Locks::default(),
+            snapshots: Locks::default(),
             registrations: Mutex::new(()),
             publications: watch::Sender::new(0),
         }))
@@ -108,6 +110,12 @@ impl Controller {
             }
         };
         tokio::spawn(operation.in_current_span()).await.unwrap_or(Err(VolumeError::Interrupted))
+    }
+
+    /// Held, besides its volume's lock and after it, while a snapshot of that name is made or deleted:
+    /// the name is one for all volumes.
+    pub(crate) async fn alone_with(&self, snapshot: &SnapshotId) -> OwnedMutexGuard<()> {
+        self.snapshots.lock(snapshot.as_str()).await
     }
 
     /// Held while a node registers.

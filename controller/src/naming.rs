@@ -24,6 +24,11 @@ pub fn element_volume(prefix: &str, name: &str) -> String {
     confined(prefix, name, '-', ELEMENT_VOLUME_LIMIT)
 }
 
+/// Letters, digits and `-` only, at most 64 of them: what both arrays take for a snapshot.
+pub fn snapshot(name: &str) -> String {
+    confined("", name, '-', ELEMENT_VOLUME_LIMIT)
+}
+
 /// igroup of a node, one a controller: `<node>-<controller>`. It holds no query operator of the
 /// array's REST API (`..` is a range, `*` `|` `!` `<` `>` are not allowed at all).
 pub fn igroup(node: &NodeId, controller: Uuid) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use contract::FsType;
 
-use crate::array::{Array, Pool, Protocol};
+use crate::array::{Array, Origin, Pool, Protocol};
 use crate::backend::config::{format_bytes, nearest};
 use crate::backend::{Backend, BackendState};
 use crate::store::UseRecord;
@@ -166,6 +166,8 @@ pub struct Request<'r> {
     pub required: Option<u64>,
     /// Most bytes.
     pub limit: Option<u64>,
+    /// What the volume is to be a copy of.
+    pub origin: Option<&'r Origin>,
 }
 
 /// Which kind of reason kept a pool out, from the hardest to the one nearest to a match.
@@ -273,8 +275,20 @@ fn fit(
             return Err((Obstacle::Use, why.to_owned()));
         }
     }
+    if let Some(Origin { volume, .. }) = request.origin {
+        if volume.backend != backend.name {
+            let why = format!("what it is to be a copy of is on backend {}", volume.backend);
+            return Err((Obstacle::Offer, why));
+        }
+        if array.copies_stay_in_pool() && volume.pool != pool.name {
+            let why = format!("what it is to be a copy of is in pool {}", volume.pool);
+            return Err((Obstacle::Offer, why));
+        }
+    }
     let config = &backend.config;
-    let wanted = request.required.unwrap_or(config.default_size.min(request.limit.unwrap_or(u64::MAX)));
+    let default = config.default_size.min(request.limit.unwrap_or(u64::MAX));
+    let least = request.origin.map_or(default, Origin::size);
+    let wanted = request.required.unwrap_or(least);
     let size = array.rounded(wanted);
     let too_big = |limit: u64, whose: &str| {
         let why = format!("it would make {} of it, over {whose} {}", format_bytes(size), format_bytes(limit));

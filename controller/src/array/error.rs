@@ -79,6 +79,12 @@ pub enum ArrayError {
         /// What.
         what: String,
     },
+    /// Something on the array depends on it that is not ours to change.
+    #[error("{reason}")]
+    InUse {
+        /// Reason and cure.
+        reason: String,
+    },
     /// The node cannot be let in, for a reason an administrator can cure.
     #[error("{reason}")]
     NoAccess {

@@ -18,11 +18,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use contract::{ChapCredentials, FsType, Iqn, NodeId, PublishContext, VolumeId};
+use contract::{ChapCredentials, FsType, Iqn, NodeId, PublishContext, SnapshotId, VolumeId};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::backend::config::{BackendConfig, ConfigError, DriverConfig};
-use crate::store::VolumeRecord;
+use crate::store::{SnapshotRecord, VolumeRecord};
 pub use error::ArrayError;
 
 /// Whose volume it is: written on the array beside the volume, read before it is used or removed.
@@ -65,6 +66,40 @@ pub struct Provisioned {
     pub array_id: String,
     /// Bytes a node sees; at least what was asked for.
     pub size: u64,
+}
+
+/// A snapshot to be taken.
+#[derive(Debug, Clone)]
+pub struct SnapshotSpec {
+    /// As CSI names it.
+    pub id: SnapshotId,
+    /// Its name on the array.
+    pub internal_name: String,
+}
+
+/// A snapshot that the array has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The array's own identifier.
+    pub array_id: String,
+    /// When, by the array's clock.
+    pub at: Timestamp,
+}
+
+/// What a new volume begins as.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The volume, or the one that the snapshot is of.
+    pub volume: VolumeRecord,
+    /// The snapshot; absent: the volume as it is now.
+    pub snapshot: Option<SnapshotRecord>,
+}
+
+impl Origin {
+    /// Bytes of what a copy begins as.
+    pub fn size(&self) -> u64 {
+        self.snapshot.as_ref().map_or(self.volume.size, |snapshot| snapshot.size)
+    }
 }
 
 /// A node that is let in.
@@ -197,6 +232,72 @@ impl Array {
         match self {
             Self::Element(element) => element.ensure_volume(spec).await,
             Self::Ontap(ontap) => ontap.ensure_volume(spec).await,
+        }
+    }
+
+    /// Makes the volume as a copy of `origin`, at least of the size asked for, or finds it made.
+    ///
+    /// # Errors
+    /// As [`Self::ensure_volume`]; [`ArrayError::Missing`] when the origin is not there (any more).
+    pub async fn ensure_copy(&self, spec: &VolumeSpec, origin: &Origin) -> Result<Provisioned, ArrayError> {
+        match self {
+            Self::Element(element) => element.ensure_copy(spec, origin).await,
+            Self::Ontap(ontap) => ontap.ensure_copy(spec, origin).await,
+        }
+    }
+
+    /// Whether a copy lies in the pool of what it is a copy of: a FlexClone shares its parent's
+    /// blocks, a clone on SolidFire may be of another Type.
+    pub fn copies_stay_in_pool(&self) -> bool {
+        match self {
+            Self::Element(_) => false,
+            Self::Ontap(_) => true,
+        }
+    }
+
+    /// Makes the volume at least `size` bytes, or finds it so; bytes a node sees then.
+    ///
+    /// # Errors
+    /// When the array refuses or is unreachable.
+    pub async fn ensure_size(&self, volume: &VolumeRecord, size: u64) -> Result<u64, ArrayError> {
+        match self {
+            Self::Element(element) => element.ensure_size(volume, size).await,
+            Self::Ontap(ontap) => ontap.ensure_size(volume, size).await,
+        }
+    }
+
+    /// The name on the array of the snapshot that a request calls `name`.
+    pub fn snapshot_name(name: &str) -> String {
+        crate::naming::snapshot(name)
+    }
+
+    /// Takes the snapshot, or finds it taken.
+    ///
+    /// # Errors
+    /// When the array refuses, is unreachable, or has a snapshot of that name which is not ours.
+    pub async fn ensure_snapshot(
+        &self,
+        volume: &VolumeRecord,
+        spec: &SnapshotSpec,
+    ) -> Result<Taken, ArrayError> {
+        match self {
+            Self::Element(element) => element.ensure_snapshot(volume, spec).await,
+            Self::Ontap(ontap) => ontap.ensure_snapshot(volume, spec).await,
+        }
+    }
+
+    /// Deletes the snapshot, or finds it deleted. Volumes made of it stay.
+    ///
+    /// # Errors
+    /// When the array refuses, is unreachable, or has a snapshot of that name which is not ours.
+    pub async fn ensure_no_snapshot(
+        &self,
+        volume: &VolumeRecord,
+        snapshot: &SnapshotRecord,
+    ) -> Result<(), ArrayError> {
+        match self {
+            Self::Element(element) => element.ensure_no_snapshot(volume, snapshot).await,
+            Self::Ontap(ontap) => ontap.ensure_no_snapshot(volume, snapshot).await,
         }
     }
 

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use contract::{FsType, NodeId, VolumeId};
+use contract::{FsType, NodeId, SnapshotId, VolumeId};
 use csi_proto::v1;
 use csi_proto::v1::volume_capability::AccessType;
 use csi_proto::v1::volume_capability::access_mode::Mode;
+use csi_proto::v1::volume_content_source::Type as SourceType;
 use tonic::Status;
 use uuid::Uuid;
 
 use crate::scheduling::Class;
-use crate::store::UseRecord;
-use crate::volume::{CreateIntent, PublishIntent};
+use crate::store::{SourceRecord, UseRecord};
+use crate::volume::{CreateIntent, Page, PublishIntent, SnapshotIntent};
 
 /// CSI, "Size Limits".
 const NAME_LIMIT: usize = 128;
@@ -43,19 +44,75 @@ pub(super) fn node_id(text: &str) -> Result<NodeId, Status> {
     }
 }
 
+/// [`volume_id`] of a snapshot.
+pub(super) fn snapshot_id(text: &str) -> Result<Option<SnapshotId>, Status> {
+    match text {
+        "" => Err(invalid("snapshot_id is missing")),
+        text => Ok(text.parse().ok()),
+    }
+}
+
+fn name(text: String) -> Result<String, Status> {
+    match text.len() {
+        0 => Err(invalid("name is missing")),
+        length if length > NAME_LIMIT => {
+            Err(invalid(format!("name is {length} bytes long, more than {NAME_LIMIT}")))
+        }
+        _ => Ok(text),
+    }
+}
+
+/// The id of what is to be called `name`: the name itself, or its digest where it has characters that
+/// an id cannot have.
+fn id_of<T: std::str::FromStr<Err = contract::NameError>>(name: &str) -> Result<T, Status> {
+    let id =
+        name.parse().or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string().parse());
+    id.map_err(|error: contract::NameError| invalid(format!("name: {error}")))
+}
+
+/// What the volume is to begin as. A source that cannot exist is not there.
+fn source(source: v1::VolumeContentSource) -> Result<SourceRecord, Status> {
+    match source.r#type {
+        None => Err(invalid("volume_content_source names neither a volume nor a snapshot")),
+        Some(SourceType::Volume(volume)) => known_volume_id(&volume.volume_id).map(SourceRecord::Volume),
+        Some(SourceType::Snapshot(snapshot)) => {
+            let text = snapshot.snapshot_id;
+            let missing = || Status::not_found(format!("snapshot {} does not exist", text.escape_debug()));
+            snapshot_id(&text)?.map(SourceRecord::Snapshot).ok_or_else(missing)
+        }
+    }
+}
+
+/// A volume is to be kept as it is.
+pub(super) fn snapshot(request: v1::CreateSnapshotRequest) -> Result<SnapshotIntent, Status> {
+    let name = name(request.name)?;
+    if request.source_volume_id.is_empty() {
+        return Err(invalid("source_volume_id is missing"));
+    }
+    let volume = known_volume_id(&request.source_volume_id)?;
+    if let Some(parameter) = request.parameters.keys().find(|key| !key.starts_with("csi.storage.k8s.io/")) {
+        return Err(invalid(format!("parameter {parameter} of the snapshot class is not known: remove it")));
+    }
+    Ok(SnapshotIntent { id: id_of(&name)?, name, volume })
+}
+
+/// Least and most bytes of a volume that grows.
+pub(super) fn growth(range_asked: Option<v1::CapacityRange>) -> Result<(u64, Option<u64>), Status> {
+    let asked = range_asked.ok_or_else(|| invalid("capacity_range is missing"))?;
+    match range(Some(asked))? {
+        (Some(required), limit) => Ok((required, limit)),
+        (None, _) => Err(invalid("capacity_range.required_bytes is missing")),
+    }
+}
+
+/// Which part of a list.
+pub(super) fn page(max_entries: i32, token: String) -> Result<Page, Status> {
+    let most = usize::try_from(max_entries).map_err(|_| invalid("max_entries is negative"))?;
+    Ok(Page { token, most })
+}
+
 pub(super) fn create(request: v1::CreateVolumeRequest) -> Result<CreateIntent, Status> {
-    let name = request.name;
-    if name.is_empty() {
-        return Err(invalid("name is missing"));
-    }
-    if name.len() > NAME_LIMIT {
-        return Err(invalid(format!("name is {} bytes long, more than {NAME_LIMIT}", name.len())));
-    }
-    if request.volume_content_source.is_some() {
-        return Err(invalid(
-            "volume_content_source is not supported yet: cloning is not among the capabilities",
-        ));
-    }
+    let name = name(request.name)?;
     if !request.mutable_parameters.is_empty() {
         return Err(invalid(
             "mutable_parameters are not supported: MODIFY_VOLUME is not among the capabilities",
@@ -65,11 +122,9 @@ pub(super) fn create(request: v1::CreateVolumeRequest) -> Result<CreateIntent, S
     let (required, limit) = range(request.capacity_range)?;
     let parameters: BTreeMap<_, _> = request.parameters.into_iter().collect();
     let class = Class::parse(&parameters).map_err(|error| invalid(error.to_string()))?;
-    // A name with characters an id cannot have is known by its digest.
-    let id =
-        name.parse().or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string().parse());
-    let id = id.map_err(|error: contract::NameError| invalid(format!("name: {error}")))?;
-    Ok(CreateIntent { id, name, required, limit, uses, filesystem, parameters, class })
+    let source = request.volume_content_source.map(source).transpose()?;
+    let id = id_of(&name)?;
+    Ok(CreateIntent { id, name, required, limit, uses, filesystem, parameters, class, source })
 }
 
 pub(super) fn publish(request: v1::ControllerPublishVolumeRequest) -> Result<PublishIntent, Status> {

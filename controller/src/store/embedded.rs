@@ -143,6 +143,30 @@ impl Store {
         .await
     }
 
+    /// At most `most` records whose key is `first` or comes after it, in the order of their keys.
+    ///
+    /// # Errors
+    /// When the database fails or a record is damaged.
+    pub async fn page<R: Record>(&self, first: &str, most: usize) -> Result<Vec<R>, StoreError> {
+        let (database, first) = (Arc::clone(&self.database), first.to_owned());
+        off_the_reactor(move || {
+            let transaction = database.begin_read().map_err(redb::Error::from)?;
+            let table = match transaction.open_table(table_of::<R>()) {
+                Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                other => other.map_err(redb::Error::from)?,
+            };
+            let entries = table.range(first.as_str()..).map_err(redb::Error::from)?;
+            entries
+                .take(most)
+                .map(|entry| {
+                    let (key, value) = entry.map_err(redb::Error::from)?;
+                    decode(key.value(), value.value())
+                })
+                .collect()
+        })
+        .await
+    }
+
     /// All records of a kind, in the order of their keys.
     ///
     /// # Errors

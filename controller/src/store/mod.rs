@@ -12,6 +12,6 @@ mod records;
 
 pub use embedded::{Store, StoreError};
 pub use records::{
-    Authority, BackendRecord, Identity, NodeRecord, PublicationRecord, Record, UseRecord, VolumePhase,
-    VolumeRecord,
+    Authority, BackendRecord, Identity, NodeRecord, PublicationRecord, Record, SnapshotRecord, SourceRecord,
+    UseRecord, VolumePhase, VolumeRecord,
 };

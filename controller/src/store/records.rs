@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use contract::{FsType, Iqn, NodeId, VolumeId};
+use contract::{FsType, Iqn, NodeId, SnapshotId, VolumeId};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -87,7 +88,7 @@ impl Record for BackendRecord {
     }
 }
 
-/// How far a volume has come.
+/// How far a volume or a snapshot has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VolumePhase {
@@ -124,10 +125,51 @@ pub struct VolumeRecord {
     pub uses: Vec<UseRecord>,
     /// Filesystem a node makes on it; absent for file volumes and raw devices.
     pub filesystem: Option<FsType>,
+    /// What it began as; absent: empty.
+    #[serde(default)]
+    pub source: Option<SourceRecord>,
 }
 
 impl Record for VolumeRecord {
     const TABLE: &'static str = "volumes";
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+}
+
+/// What a volume began as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceRecord {
+    /// Another volume, as it was then.
+    Volume(VolumeId),
+    /// A snapshot.
+    Snapshot(SnapshotId),
+}
+
+/// A snapshot of a volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRecord {
+    /// As CSI names it.
+    pub id: SnapshotId,
+    /// The name of the request, the idempotency key of CreateSnapshot.
+    pub name: String,
+    /// How far it has come.
+    pub phase: VolumePhase,
+    /// The volume it is of, which is not deleted while it exists.
+    pub volume: VolumeId,
+    /// Its name on the array, among the snapshots of that volume.
+    pub internal_name: String,
+    /// The array's own identifier, once known.
+    pub array_id: Option<String>,
+    /// Least bytes of a volume made of it.
+    pub size: u64,
+    /// When it was taken, by the array's clock, once known.
+    pub taken: Option<Timestamp>,
+}
+
+impl Record for SnapshotRecord {
+    const TABLE: &'static str = "snapshots";
     fn key(&self) -> String {
         self.id.to_string()
     }

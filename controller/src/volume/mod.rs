@@ -3,13 +3,16 @@
 
 mod create;
 mod delete;
+mod expand;
+mod list;
 mod publish;
+mod snapshot;
 mod unpublish;
 mod validate;
 
 use std::time::Duration;
 
-use contract::{NodeId, PublishContextError, VolumeId};
+use contract::{NodeId, PublishContextError, SnapshotId, VolumeId};
 
 use crate::array::{ArrayError, Guest};
 use crate::backend::BackendError;
@@ -18,7 +21,9 @@ use crate::scheduling::NoPool;
 use crate::store::{PublicationRecord, StoreError};
 
 pub use create::CreateIntent;
+pub use list::{Listed, Page};
 pub use publish::PublishIntent;
+pub use snapshot::SnapshotIntent;
 
 /// Why a use case did not come to its end. Each says what and the cure; `csi::status` gives the code.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +48,45 @@ pub enum VolumeError {
     /// Creation has not come to its end.
     #[error("volume {0} is not created completely: repeat CreateVolume")]
     NotReady(VolumeId),
+    /// It has snapshots, which would go with it.
+    #[error("volume {volume} has {snapshots} snapshot(s), {first} among them: delete them first")]
+    Snapshots {
+        /// The volume.
+        volume: VolumeId,
+        /// How many.
+        snapshots: usize,
+        /// One of them.
+        first: SnapshotId,
+    },
+    /// No such snapshot.
+    #[error("snapshot {0} does not exist")]
+    NoSnapshot(SnapshotId),
+    /// The snapshot's name is taken by one of another volume.
+    #[error("snapshot {snapshot} exists already, of volume {volume}")]
+    SnapshotOfOther {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// The volume that it is of.
+        volume: VolumeId,
+    },
+    /// The snapshot is being deleted, or not taken completely.
+    #[error("snapshot {0} is being made or deleted: repeat the call")]
+    SnapshotUnsettled(SnapshotId),
+    /// A size that cannot be.
+    #[error("{what} has {has} bytes, {wanted} are asked for: {cure}")]
+    Size {
+        /// Of what.
+        what: String,
+        /// Bytes it has, or may have.
+        has: u64,
+        /// Bytes asked for.
+        wanted: u64,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// A list was asked to go on where none of ours has ended.
+    #[error("starting_token `{0}` is not one that this driver gave: begin the list anew")]
+    Token(String),
     /// No pool has what is asked for.
     #[error(transparent)]
     NoPool(#[from] NoPool),

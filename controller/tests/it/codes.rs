@@ -54,7 +54,7 @@ async fn create_volume_names_what_is_missing_or_malformed() {
         (
             "a source",
             |request| request.volume_content_source = Some(v1::VolumeContentSource { r#type: None }),
-            "not supported yet",
+            "neither a volume nor a snapshot",
         ),
         (
             "mutable parameters",
@@ -163,12 +163,17 @@ async fn what_is_advertised_works_and_the_rest_says_unimplemented() {
     let mut csi = running.csi().await;
     let capabilities =
         csi.controller_get_capabilities(v1::ControllerGetCapabilitiesRequest {}).await.unwrap();
-    assert_eq!(capabilities.into_inner().capabilities.len(), 3);
+    assert_eq!(capabilities.into_inner().capabilities.len(), 9);
+    // Without the fields they require, RPCs that work say which.
     let code = csi.create_snapshot(v1::CreateSnapshotRequest::default()).await.unwrap_err().code();
+    assert_eq!(code, Code::InvalidArgument);
+    let code = csi.delete_snapshot(v1::DeleteSnapshotRequest::default()).await.unwrap_err().code();
+    assert_eq!(code, Code::InvalidArgument);
+    let code = csi.controller_get_volume(v1::ControllerGetVolumeRequest::default()).await;
+    assert_eq!(code.unwrap_err().code(), Code::InvalidArgument);
+    let code = csi.get_capacity(v1::GetCapacityRequest::default()).await.unwrap_err().code();
     assert_eq!(code, Code::Unimplemented);
-    let code = csi.list_volumes(v1::ListVolumesRequest::default()).await.unwrap_err().code();
-    assert_eq!(code, Code::Unimplemented);
-    let code = csi.controller_expand_volume(v1::ControllerExpandVolumeRequest::default()).await;
+    let code = csi.controller_modify_volume(v1::ControllerModifyVolumeRequest::default()).await;
     assert_eq!(code.unwrap_err().code(), Code::Unimplemented);
     let mut identity = running.identity().await;
     let info = identity.get_plugin_info(v1::GetPluginInfoRequest {}).await.unwrap().into_inner();

@@ -9,4 +9,5 @@ mod config_files;
 mod fleet;
 mod harness;
 mod lifecycle;
+mod snapshots;
 mod starting;

@@ -15,7 +15,7 @@ mod publish_context;
 mod secret;
 
 pub use identity::{DeviceIdentity, IdentityError, LunSerial, Wwid};
-pub use names::{FsType, Iqn, LunNumber, NameError, NodeId, Portal, VolumeId};
+pub use names::{FsType, Iqn, LunNumber, NameError, NodeId, Portal, SnapshotId, VolumeId};
 pub use publish_context::{
     CONTRACT_VERSION, IscsiAttachment, NfsAttachment, PublishContext, PublishContextError,
 };

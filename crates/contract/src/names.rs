@@ -90,6 +90,11 @@ text_name! {
 }
 
 text_name! {
+    /// A snapshot as CSI names it: at most 128 printable bytes (CSI, "Size Limits"), one path segment.
+    SnapshotId, "snapshot id"
+}
+
+text_name! {
     /// A node as the agent names itself in NodeGetInfo: at most 256 printable bytes, one path segment.
     NodeId, "node id"
 }
@@ -103,6 +108,13 @@ impl FromStr for VolumeId {
     type Err = NameError;
     fn from_str(value: &str) -> Result<Self, NameError> {
         segment("volume id", value, 128).map(Self)
+    }
+}
+
+impl FromStr for SnapshotId {
+    type Err = NameError;
+    fn from_str(value: &str) -> Result<Self, NameError> {
+        segment("snapshot id", value, 128).map(Self)
     }
 }
 

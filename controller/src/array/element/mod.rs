@@ -5,6 +5,7 @@
 //! account, so that leave is given and taken by the volume's own access mode.
 
 mod client;
+mod copy;
 mod start;
 
 use std::net::SocketAddr;
@@ -125,31 +126,30 @@ impl Element {
             "accountID": self.account,
             "totalSize": spec.size,
             "enable512e": self.emulate_512,
-            "attributes": {
-                "tine-controller": self.owner.controller,
-                "tine-volume": spec.id,
-                "fstype": spec.filesystem.map_or("raw", FsType::as_str),
-                "provisioning": "thin",
-            },
+            "attributes": self.attributes(spec),
         });
-        let qos = self.types.iter().find(|qos| qos.name == spec.pool);
-        if let (Some(qos), Some(params)) = (qos, params.as_object_mut()) {
-            let qos = json!({"minIOPS": qos.min_iops, "maxIOPS": qos.max_iops, "burstIOPS": qos.burst_iops});
+        if let (Some(qos), Some(params)) = (self.qos_of(&spec.pool), params.as_object_mut()) {
             params.insert("qos".to_owned(), qos);
         }
         let created: Created =
-            self.client.call("CreateVolume", params).await.map_err(|error| match error {
-                ArrayError::Refused { code, message, .. }
-                    if matches!(
-                        code.as_str(),
-                        "xExceededLimit" | "xSliceServiceFull" | "xNotEnoughSpace"
-                    ) =>
-                {
-                    ArrayError::Full { pool: spec.pool.clone(), code, message }
-                }
-                other => other,
-            })?;
+            self.client.call("CreateVolume", params).await.map_err(|error| full(error, &spec.pool))?;
         Ok(created.id)
+    }
+
+    /// The mark of a volume of ours, and what people like to know.
+    fn attributes(&self, spec: &VolumeSpec) -> Value {
+        json!({
+            "tine-controller": self.owner.controller,
+            "tine-volume": spec.id,
+            "fstype": spec.filesystem.map_or("raw", FsType::as_str),
+            "provisioning": "thin",
+        })
+    }
+
+    /// What volumes of a Type may do; absent: the cluster's default.
+    fn qos_of(&self, pool: &str) -> Option<Value> {
+        let qos = self.types.iter().find(|qos| qos.name == pool)?;
+        Some(json!({"minIOPS": qos.min_iops, "maxIOPS": qos.max_iops, "burstIOPS": qos.burst_iops}))
     }
 
     async fn await_active(&self, id: u64, name: &str) -> Result<Volume, ArrayError> {
@@ -162,7 +162,7 @@ impl Element {
                 return Ok(volume);
             }
             if started.elapsed() + pause > ACTIVE_DEADLINE {
-                let call = format!("CreateVolume of {name}");
+                let call = format!("the making of {name}");
                 return Err(ArrayError::Deadline { call, after: ACTIVE_DEADLINE });
             }
             tokio::time::sleep(pause).await;
@@ -298,6 +298,19 @@ impl Element {
             return Ok(());
         }
         Err(ArrayError::Foreign { name: format!("volume {} ({})", volume.name, volume.id) })
+    }
+}
+
+/// A refusal for want of room says so.
+fn full(error: ArrayError, pool: &str) -> ArrayError {
+    match error {
+        ArrayError::Refused { code, message, .. }
+            if code.starts_with("xMax")
+                || matches!(code.as_str(), "xExceededLimit" | "xSliceServiceFull" | "xNotEnoughSpace") =>
+        {
+            ArrayError::Full { pool: pool.to_owned(), code, message }
+        }
+        other => other,
     }
 }
 

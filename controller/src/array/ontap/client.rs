@@ -35,6 +35,12 @@ pub(super) mod code {
     pub(in super::super) const VOLUME_EXISTS: &str = "917526";
     /// Volume busy.
     pub(in super::super) const VOLUME_BUSY: &str = "524486";
+    /// Snapshot name in use.
+    pub(in super::super) const SNAPSHOT_EXISTS: &str = "525059";
+    /// Snapshot does not exist.
+    pub(in super::super) const SNAPSHOT_MISSING: &str = "1638600";
+    /// The volume is no clone (any more).
+    pub(in super::super) const NO_CLONE: &str = "918209";
     /// LUN exists.
     pub(in super::super) const LUN_EXISTS: &str = "5374242";
     /// LUN map exists.

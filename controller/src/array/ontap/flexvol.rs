@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::client::{code, tolerate};
-use super::{BLOCK, Ontap};
+use super::{BLOCK, Ontap, mark_text};
 use crate::array::{ArrayError, VolumeSpec, round_up};
 use crate::backend::config::SpaceReserve;
 
@@ -20,11 +20,25 @@ const BUSY_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug, Deserialize)]
 pub(super) struct FlexVol {
     pub(super) uuid: String,
-    name: String,
+    pub(super) name: String,
+    /// Bytes, with the snapshot reserve.
     #[serde(default)]
-    comment: String,
+    pub(super) size: u64,
+    #[serde(default)]
+    pub(super) comment: String,
     #[serde(default)]
     pub(super) nas: Nas,
+    #[serde(default)]
+    pub(super) clone: CloneOf,
+}
+
+/// What a FlexClone is a clone of.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct CloneOf {
+    #[serde(default)]
+    pub(super) is_flexclone: bool,
+    #[serde(default)]
+    pub(super) parent_volume: Named,
 }
 
 /// How a FlexVol appears to NFS clients.
@@ -34,11 +48,11 @@ pub(super) struct Nas {
     #[serde(default)]
     pub(super) path: String,
     #[serde(default)]
-    pub(super) export_policy: PolicyName,
+    pub(super) export_policy: Named,
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct PolicyName {
+pub(super) struct Named {
     #[serde(default)]
     pub(super) name: String,
 }
@@ -60,7 +74,10 @@ impl Ontap {
         let query = [
             ("svm.uuid", self.svm_uuid.as_str()),
             ("name", name),
-            ("fields", "uuid,name,comment,nas.path,nas.export_policy.name"),
+            (
+                "fields",
+                "uuid,name,size,comment,nas.path,nas.export_policy.name,clone.is_flexclone,clone.parent_volume.name",
+            ),
         ];
         Ok(self
             .client
@@ -92,7 +109,6 @@ impl Ontap {
             return Ok(found);
         }
         let defaults = &self.defaults;
-        let reserve = u64::from(defaults.snapshot_reserve.min(90));
         let guarantee = match defaults.space_reserve {
             SpaceReserve::None => "none",
             SpaceReserve::Volume => "volume",
@@ -101,13 +117,13 @@ impl Ontap {
             "name": name,
             "svm": { "uuid": self.svm_uuid },
             "aggregates": [{ "name": spec.pool }],
-            "size": round_up(size.saturating_mul(100).div_ceil(100 - reserve), BLOCK),
+            "size": self.with_reserve(size),
             "style": "flexvol",
             "comment": self.comment(&spec.id)?,
             "guarantee": { "type": guarantee },
             "snapshot_policy": { "name": defaults.snapshot_policy },
             "snapshot_directory_access_enabled": defaults.snapshot_dir,
-            "space": { "snapshot": { "reserve_percent": reserve } },
+            "space": { "snapshot": { "reserve_percent": defaults.snapshot_reserve.min(90) } },
         });
         if let (Some(nas), Some(body)) = (nas, body.as_object_mut()) {
             body.insert("nas".to_owned(), nas);
@@ -123,10 +139,34 @@ impl Ontap {
         self.require_flexvol(name, &spec.id).await
     }
 
+    /// Bytes of a FlexVol that has room for `size` bytes past its snapshot reserve.
+    fn with_reserve(&self, size: u64) -> u64 {
+        let reserve = u64::from(self.defaults.snapshot_reserve.min(90));
+        round_up(size.saturating_mul(100).div_ceil(100 - reserve), BLOCK)
+    }
+
+    /// Makes the FlexVol large enough for `size` bytes past the snapshot reserve, or finds it so.
+    pub(super) async fn ensure_room(&self, found: &FlexVol, size: u64) -> Result<(), ArrayError> {
+        let wanted = self.with_reserve(size);
+        if found.size >= wanted {
+            return Ok(());
+        }
+        let path = format!("storage/volumes/{}", found.uuid);
+        self.client.patch(&path, json!({ "size": wanted })).await.map_err(|error| match error {
+            ArrayError::Refused { code, message, .. } if code::AGGREGATE_FULL.contains(&code.as_str()) => {
+                ArrayError::Full { pool: self.shown(&found.name), code, message }
+            }
+            other => other,
+        })
+    }
+
     pub(super) async fn ensure_no_flexvol(&self, name: &str, id: &VolumeId) -> Result<(), ArrayError> {
         let Some(found) = self.find_flexvol(name).await? else { return Ok(()) };
         self.require_ours(name, id, &found)?;
-        let path = format!("storage/volumes/{}", found.uuid);
+        self.split_clones(&found, None).await?;
+        // A deleted clone that waits in the recovery queue would hold its parent there for hours.
+        let force = if found.clone.is_flexclone { "?force=true" } else { "" };
+        let path = format!("storage/volumes/{}{force}", found.uuid);
         let started = tokio::time::Instant::now();
         loop {
             match self.client.delete(&path).await {
@@ -140,12 +180,14 @@ impl Ontap {
         }
     }
 
-    fn comment(&self, id: &VolumeId) -> Result<String, ArrayError> {
-        let mark = Mark { controller: self.owner.controller, volume: id.clone() };
-        serde_json::to_string(&Comment { tine: mark }).map_err(|error| ArrayError::Unexpected {
-            call: "comment".to_owned(),
-            problem: error.to_string(),
-        })
+    pub(super) fn comment(&self, id: &VolumeId) -> Result<String, ArrayError> {
+        mark_text(&Comment { tine: Mark { controller: self.owner.controller, volume: id.clone() } })
+    }
+
+    /// Whether a comment marks a volume of this controller, whichever.
+    pub(super) fn is_of_this_controller(&self, comment: &str) -> bool {
+        serde_json::from_str::<Comment>(comment)
+            .is_ok_and(|comment| comment.tine.controller == self.owner.controller)
     }
 
     pub(super) fn require_ours(&self, name: &str, id: &VolumeId, found: &FlexVol) -> Result<(), ArrayError> {

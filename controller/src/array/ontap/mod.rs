@@ -5,23 +5,28 @@
 //! | `client` | requests, errors, jobs |
 //! | `start` | is what the backend file says true of this array? |
 //! | `flexvol` | volumes |
+//! | `snapshot`, `clone` | snapshots, and volumes that begin as another |
 //! | `nas` | export policies and rules |
 //! | `san` | LUNs, igroups, maps, portals |
 
 mod client;
+mod clone;
 mod flexvol;
 mod nas;
 mod san;
+mod snapshot;
 mod start;
 
 use std::net::IpAddr;
 
 use contract::{ChapCredentials, FsType, Iqn, PublishContext};
 
-use crate::array::{ArrayError, Guest, Owner, Pool, Protocol, Provisioned, VolumeSpec, round_up};
+use crate::array::{
+    ArrayError, Guest, Origin, Owner, Pool, Protocol, Provisioned, SnapshotSpec, Taken, VolumeSpec, round_up,
+};
 use crate::backend::config::{NasOptions, OntapDefaults};
 use crate::locks::Locks;
-use crate::store::VolumeRecord;
+use crate::store::{SnapshotRecord, VolumeRecord};
 use client::Client;
 
 /// Smallest FlexVol, 20 MiB (ONTAP 9 limits).
@@ -105,6 +110,41 @@ impl Ontap {
         }
     }
 
+    pub(super) async fn ensure_copy(
+        &self,
+        spec: &VolumeSpec,
+        origin: &Origin,
+    ) -> Result<Provisioned, ArrayError> {
+        match &self.protocol {
+            Driver::Nas(nas) => self.ensure_export_copy(nas, spec, origin).await,
+            Driver::San { .. } => self.ensure_lun_copy(spec, origin).await,
+        }
+    }
+
+    pub(super) async fn ensure_size(&self, volume: &VolumeRecord, size: u64) -> Result<u64, ArrayError> {
+        let found = self.require_flexvol(&volume.internal_name, &volume.id).await?;
+        match &self.protocol {
+            Driver::Nas(_) => self.ensure_room(&found, size).await.map(|()| size),
+            Driver::San { .. } => self.ensure_lun_size(&found, size).await,
+        }
+    }
+
+    pub(super) async fn ensure_snapshot(
+        &self,
+        volume: &VolumeRecord,
+        spec: &SnapshotSpec,
+    ) -> Result<Taken, ArrayError> {
+        self.take_snapshot(volume, spec).await
+    }
+
+    pub(super) async fn ensure_no_snapshot(
+        &self,
+        volume: &VolumeRecord,
+        snapshot: &SnapshotRecord,
+    ) -> Result<(), ArrayError> {
+        self.drop_snapshot(volume, snapshot).await
+    }
+
     pub(super) async fn ensure_no_volume(&self, volume: &VolumeRecord) -> Result<(), ArrayError> {
         self.ensure_no_flexvol(&volume.internal_name, &volume.id).await?;
         match &self.protocol {
@@ -136,6 +176,12 @@ impl Ontap {
             Driver::San { .. } => self.ensure_not_mapped(volume, guest).await,
         }
     }
+}
+
+/// A mark as it stands in a comment.
+fn mark_text(mark: &impl serde::Serialize) -> Result<String, ArrayError> {
+    serde_json::to_string(mark)
+        .map_err(|error| ArrayError::Unexpected { call: "comment".to_owned(), problem: error.to_string() })
 }
 
 /// What the array makes of a size.

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Ontap;
 use super::client::{Client, code, tolerate};
 use super::flexvol::Nas;
-use crate::array::{ArrayError, Guest, Provisioned, VolumeSpec};
+use crate::array::{ArrayError, Guest, Origin, Provisioned, VolumeSpec};
 use crate::backend::config::{ExportAccess, NasOptions};
 use crate::store::VolumeRecord;
 
@@ -123,18 +123,7 @@ impl Ontap {
         nas: &NasOptions,
         spec: &VolumeSpec,
     ) -> Result<Provisioned, ArrayError> {
-        let policy = match nas.access {
-            ExportAccess::Administrator => self.defaults.export_policy.clone(),
-            ExportAccess::Automatic(_) => {
-                // Another's volume of that name is to be left without a policy of ours.
-                if let Some(found) = self.find_flexvol(&spec.internal_name).await? {
-                    self.require_ours(&spec.internal_name, &spec.id, &found)?;
-                }
-                // Born with a policy that lets nobody in.
-                self.ensure_policy(&spec.internal_name, &spec.internal_name).await?;
-                spec.internal_name.clone()
-            }
-        };
+        let policy = self.ensure_policy_of_new(nas, spec, None).await?;
         let junction = json!({
             "path": format!("/{}", spec.internal_name),
             "security_style": "unix",
@@ -143,6 +132,47 @@ impl Ontap {
         });
         let made = self.ensure_flexvol(spec, spec.size, Some(junction)).await?;
         Ok(Provisioned { array_id: made.uuid, size: spec.size })
+    }
+
+    /// A copy keeps owner and mode of its root directory: they are data like the rest.
+    pub(super) async fn ensure_export_copy(
+        &self,
+        nas: &NasOptions,
+        spec: &VolumeSpec,
+        origin: &Origin,
+    ) -> Result<Provisioned, ArrayError> {
+        let policy = self.ensure_policy_of_new(nas, spec, Some(origin)).await?;
+        let junction =
+            json!({ "path": format!("/{}", spec.internal_name), "export_policy": { "name": policy } });
+        let settings = [("nas".to_owned(), junction)].into_iter().collect();
+        let made = self.ensure_clone(spec, origin, settings).await?;
+        self.ensure_room(&made, spec.size).await?;
+        Ok(Provisioned { array_id: made.uuid, size: spec.size })
+    }
+
+    /// The export policy that the new volume is to have.
+    async fn ensure_policy_of_new(
+        &self,
+        nas: &NasOptions,
+        spec: &VolumeSpec,
+        origin: Option<&Origin>,
+    ) -> Result<String, ArrayError> {
+        let name = &spec.internal_name;
+        match nas.access {
+            ExportAccess::Administrator => Ok(self.defaults.export_policy.clone()),
+            ExportAccess::Automatic(_) => {
+                // Another's volume of that name is to be left without a policy of ours.
+                if let Some(found) = self.find_flexvol(name).await?
+                    && !origin
+                        .is_some_and(|origin| found.clone.parent_volume.name == origin.volume.internal_name)
+                {
+                    self.require_ours(name, &spec.id, &found)?;
+                }
+                // Born with a policy that lets nobody in.
+                self.ensure_policy(name, name).await?;
+                Ok(name.clone())
+            }
+        }
     }
 
     pub(super) async fn ensure_exported(

@@ -6,12 +6,13 @@ use contract::{
     DeviceIdentity, FsType, Iqn, IscsiAttachment, LunNumber, LunSerial, NodeId, Portal, PublishContext, Wwid,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::Ontap;
 use super::client::{Client, code, tolerate};
-use crate::array::{ArrayError, Guest, Provisioned, VolumeSpec};
+use super::flexvol::FlexVol;
+use crate::array::{ArrayError, Guest, Origin, Provisioned, VolumeSpec};
 use crate::naming;
 use crate::store::VolumeRecord;
 
@@ -110,6 +111,11 @@ struct LunMap {
     logical_unit_number: u16,
 }
 
+/// A LUN's own metadata takes room in its volume: one tenth more.
+fn with_metadata(size: u64) -> u64 {
+    size.saturating_mul(11).div_ceil(10)
+}
+
 /// Data LIFs of the SVM that are up and serve `service`.
 pub(super) async fn data_lifs(client: &Client, svm: &str, service: &str) -> Result<Vec<DataLif>, ArrayError> {
     let query = [("svm.uuid", svm), ("services", service), ("fields", "ip.address,state,location.node.name")];
@@ -126,8 +132,7 @@ pub(super) async fn data_lifs(client: &Client, svm: &str, service: &str) -> Resu
 
 impl Ontap {
     pub(super) async fn ensure_lun(&self, spec: &VolumeSpec) -> Result<Provisioned, ArrayError> {
-        // The LUN's own metadata takes room in its volume: one tenth more.
-        self.ensure_flexvol(spec, spec.size.saturating_mul(11).div_ceil(10), None).await?;
+        self.ensure_flexvol(spec, with_metadata(spec.size), None).await?;
         let path = lun_path(&spec.internal_name);
         let filesystem = spec.filesystem.map_or("raw", FsType::as_str);
         let lun = match self.find_lun(&path).await? {
@@ -149,6 +154,32 @@ impl Ontap {
         };
         self.ensure_attribute(&lun, FILESYSTEM_ATTRIBUTE, filesystem).await?;
         Ok(Provisioned { array_id: lun.uuid, size: lun.space.size })
+    }
+
+    /// The clone of the FlexVol brings a LUN with it, of an identity of its own and mapped to nobody.
+    pub(super) async fn ensure_lun_copy(
+        &self,
+        spec: &VolumeSpec,
+        origin: &Origin,
+    ) -> Result<Provisioned, ArrayError> {
+        let made = self.ensure_clone(spec, origin, Map::new()).await?;
+        let size = self.ensure_lun_size(&made, spec.size).await?;
+        let lun = self.require_lun(&lun_path(&spec.internal_name)).await?;
+        let filesystem = spec.filesystem.map_or("raw", FsType::as_str);
+        self.ensure_attribute(&lun, FILESYSTEM_ATTRIBUTE, filesystem).await?;
+        Ok(Provisioned { array_id: lun.uuid, size })
+    }
+
+    /// Makes the LUN of a volume at least `size` bytes, first the room for it; bytes it then has.
+    pub(super) async fn ensure_lun_size(&self, volume: &FlexVol, size: u64) -> Result<u64, ArrayError> {
+        let lun = self.require_lun(&lun_path(&volume.name)).await?;
+        if lun.space.size >= size {
+            return Ok(lun.space.size);
+        }
+        self.ensure_room(volume, with_metadata(size)).await?;
+        let path = format!("storage/luns/{}", lun.uuid);
+        self.client.patch(&path, json!({ "space": { "size": size } })).await?;
+        Ok(self.require_lun(&lun_path(&volume.name)).await?.space.size)
     }
 
     async fn ensure_attribute(&self, lun: &Lun, name: &str, value: &str) -> Result<(), ArrayError> {
