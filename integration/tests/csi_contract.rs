@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use csi_proto::v1;
+use csi_proto::v1::controller_client::ControllerClient;
 use csi_proto::v1::volume_capability::access_mode::Mode;
 use csi_proto::v1::volume_capability::{AccessMode, AccessType, MountVolume};
 use integration::lab::Lab;
 use integration::orchestrator::{Bound, Claim, InUse, View, paths_of, prepare_paths};
 use integration::scenes::leftovers;
 use integration::timeline::{Display, Timeline};
+use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
 const SAN: Claim = Claim {
@@ -216,6 +218,31 @@ fn range(required_bytes: i64, limit_bytes: i64) -> Option<v1::CapacityRange> {
     Some(v1::CapacityRange { required_bytes, limit_bytes })
 }
 
+async fn judge_snapshots_and_lists(csi: &mut ControllerClient<Channel>, id: &str, verdicts: &mut Verdicts) {
+    for (case, volume, name, code) in [
+        ("no name", id, "", Code::InvalidArgument),
+        ("no source", "", "s", Code::InvalidArgument),
+        // CSI, CreateSnapshot: the source must exist.
+        ("an unknown source", "pvc-nowhere", "s", Code::NotFound),
+    ] {
+        let request = v1::CreateSnapshotRequest {
+            source_volume_id: volume.into(),
+            name: name.into(),
+            ..Default::default()
+        };
+        verdicts.judge(&format!("snapshot, {case}"), csi.create_snapshot(request).await, code);
+    }
+    let answer = csi.delete_snapshot(v1::DeleteSnapshotRequest::default()).await;
+    verdicts.judge("delete snapshot, no snapshot_id", answer, Code::InvalidArgument);
+    // CSI, ListVolumes and ListSnapshots, ABORTED: "Invalid starting_token".
+    let request = v1::ListVolumesRequest { starting_token: "x".into(), ..Default::default() };
+    verdicts.judge("volumes, a token of others", csi.list_volumes(request).await, Code::Aborted);
+    let request = v1::ListSnapshotsRequest { starting_token: "x".into(), ..Default::default() };
+    verdicts.judge("snapshots, a token of others", csi.list_snapshots(request).await, Code::Aborted);
+    let answer = csi.get_capacity(v1::GetCapacityRequest::default()).await;
+    verdicts.judge("capacity", answer, Code::Unimplemented);
+}
+
 #[test]
 fn the_controller_answers_each_abuse_of_its_calls_with_the_code_csi_names() -> Result<()> {
     play(async |lab: &Lab| {
@@ -259,8 +286,7 @@ fn the_controller_answers_each_abuse_of_its_calls_with_the_code_csi_names() -> R
         };
         let answer = csi.validate_volume_capabilities(request).await;
         verdicts.judge("validate, an unknown volume", answer, Code::NotFound);
-        let answer = csi.create_snapshot(v1::CreateSnapshotRequest::default()).await;
-        verdicts.judge("snapshot", answer, Code::Unimplemented);
+        judge_snapshots_and_lists(&mut csi, id, &mut verdicts).await;
 
         // CSI, DeleteVolume, FAILED_PRECONDITION: "Volume in use".
         calls.grant(&bound, worker).await?;
