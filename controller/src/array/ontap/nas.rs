@@ -163,8 +163,8 @@ impl Ontap {
             ExportAccess::Automatic(_) => {
                 // Another's volume of that name is to be left without a policy of ours.
                 if let Some(found) = self.find_flexvol(name).await?
-                    && !origin
-                        .is_some_and(|origin| found.clone.parent_volume.name == origin.volume.internal_name)
+                    && origin
+                        .is_none_or(|origin| found.clone.parent_volume.name != origin.volume.internal_name)
                 {
                     self.require_ours(name, &spec.id, &found)?;
                 }

@@ -32,6 +32,8 @@ pub(crate) fn write(file: &Path, report: SocketAddr) -> Result<()> {
             write_checkpoint(file, number)?;
             told.write_all(format!("c {number}\n").as_bytes())?;
         }
+        // Nothing is waited for: this is the pace of the load.
+        #[allow(clippy::disallowed_methods)]
         thread::sleep(REST);
     }
     Ok(())

@@ -110,7 +110,7 @@ async fn every_portal_has_a_tag_of_its_own_and_the_group_of_its_node() {
 #[test]
 fn a_rule_that_cannot_be_judged_admits_nobody_and_the_others_stay() {
     let cluster = Cluster::boot(&blueprint()).unwrap();
-    let policy = wire_policy(&cluster.policies.get(&1).unwrap());
+    let policy = wire_policy(cluster.policies.get(&1).unwrap());
     assert_eq!(policy.rules.iter().map(|rule| rule.index).collect::<Vec<_>>(), [1]);
     let mut cifs = cluster.policies.get(&1).unwrap().clone();
     for rule in cifs.rules.values_mut() {
